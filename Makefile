@@ -1,0 +1,42 @@
+# natwatch: set-up, demonstration, tests. `make help` lists the targets.
+# Everything made here stands in .venv and .cache; `make clean` removes both.
+
+PYTHON := .venv/bin/python
+MICROPYTHON := .cache/micropython/micropython
+SHELL_FILES := $(shell git ls-files '*.sh' .ci/run)
+# As many pytest workers; the lab's tests wait more than they compute.
+WORKERS ?= 6
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20
+
+setup:  ## install what is missing: Debian packages (named first), .venv, MicroPython
+	@tests/setup/all.sh
+
+demo: setup  ## the main job end to end in a lab; KEEP=1 stays up
+	@KEEP=$(KEEP) $(PYTHON) -m tests.lab.demo
+
+test: setup test-micropython test-cpython  ## every test, on both interpreters
+
+test-cpython: setup
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal tests
+
+test-micropython: setup
+	$(MICROPYTHON) tests/micropython/run.py
+
+lint: setup  ## ruff, mypy, shellcheck
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	shellcheck $(SHELL_FILES)
+
+bench-lifetime: setup  ## measured brackets, costs and times beside a doubling search
+	$(PYTHON) -m tests.bench.lifetime
+
+clean:  ## remove .venv, .cache and everything built
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf agent/*.egg-info provider/*.egg-info provisioning/*.egg-info

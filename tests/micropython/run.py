@@ -1,0 +1,63 @@
+"""Runs the agent's suite on MicroPython: micropython tests/micropython/run.py [NAME…]
+
+Finds the test_* functions of tests/unit/test_*.py (or of the files whose name contains one
+of NAME…), calls each, prints a traceback for each failure, and closes with the count. A file
+that needs CPython says so: CPYTHON_ONLY = "the reason". Exit 1 if anything failed.
+"""
+
+import os
+import sys
+
+HERE = __file__[: -len("run.py")] if "/" in __file__ else "./"
+ROOT = HERE + "../../"
+UNIT = ROOT + "tests/unit"
+
+
+def test_files(wanted):
+    """The names of the test modules, sorted, without .py."""
+    names = sorted(name[:-3] for name in os.listdir(UNIT))
+    names = [name for name in names if name.startswith("test_")]
+    return [name for name in names if not wanted or any(part in name for part in wanted)]
+
+
+def run_file(name):
+    """(passed, failed) of one test module."""
+    try:
+        module = __import__(name)
+    except Exception as error:
+        print("FAILED %s: cannot be imported" % name)
+        sys.print_exception(error)
+        return 0, 1
+    reason = getattr(module, "CPYTHON_ONLY", None)
+    if reason:
+        print("skipped %s: %s" % (name, reason))
+        return 0, 0
+    passed = failed = 0
+    # dir() is sorted here: MicroPython keeps no order of definition.
+    for function in sorted(dir(module)):
+        if not function.startswith("test_"):
+            continue
+        try:
+            getattr(module, function)()
+            passed += 1
+        except Exception as error:
+            failed += 1
+            print("FAILED %s.%s" % (name, function))
+            sys.print_exception(error)
+    return passed, failed
+
+
+def main():
+    sys.path.insert(0, ROOT + "agent")
+    sys.path.insert(0, UNIT)
+    passed = failed = 0
+    for name in test_files(sys.argv[1:]):
+        some_passed, some_failed = run_file(name)
+        passed += some_passed
+        failed += some_failed
+    print("%d passed, %d failed" % (passed, failed))
+    # Nothing run is a failure too: a typing error in a name must not look like success.
+    sys.exit(1 if failed or not passed else 0)
+
+
+main()

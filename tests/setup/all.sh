@@ -1,0 +1,19 @@
+#!/bin/sh
+# Makes everything the demo and the tests need: Debian packages, .venv, MicroPython.
+#
+# Each step does nothing if its stamp holds the checksum of what it was made from, and
+# writes the stamp last, so an interrupted step is simply done again. One set-up at a time:
+# `make test` and `make demo` may be started together.
+set -eu
+cd "$(dirname "$0")/../.."
+. tests/setup/stamp.sh
+mkdir -p .cache
+exec 9>.cache/setup.lock
+if ! flock --nonblock 9; then
+    echo "setup: another set-up is running in this tree; waiting for it"
+    flock 9
+fi
+# The steps must not inherit the lock: what they leave running would hold it.
+tests/setup/debian.sh 9>&-
+tests/setup/venv.sh 9>&-
+tests/setup/micropython.sh 9>&-
