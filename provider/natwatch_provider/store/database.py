@@ -1,0 +1,129 @@
+"""Opening the database, its two kinds of transaction, and bringing its schema up to date.
+
+SQLite is the embedded default, PostgreSQL (psycopg 3) the large one. Both give the same
+promise to the collector: what is committed survives a power cut, because only then may the
+device forget it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+BUSY_S = 5  # how long SQLite waits for another writer before it says "locked"
+_UPGRADE_LOCK = 0x6E617477  # "natw": one collector at a time upgrades a PostgreSQL schema
+
+
+class Database:
+    """One database. Raises ValueError with one sentence where *address* is no database URL."""
+
+    def __init__(self, address: str) -> None:
+        self.url = _parse(address)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and changes nothing."""
+        with self._engine.connect().execution_options(reads_only=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end, or rolled back by an exception."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest version. Nothing happens where it is there already."""
+        with self.writing() as connection:
+            if not self.is_sqlite:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
+            config = _migrations()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def schema_trouble(self) -> str | None:
+        """What keeps this program from reading the database, as a sentence; None if nothing."""
+        path = self.url.database or ""
+        if self.is_sqlite and path != ":memory:" and not Path(path).exists():
+            return f"expected a database in {path}, found no such file; has the collector run?"
+        with self.reading() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        expected = ScriptDirectory.from_config(_migrations()).get_current_head()
+        if found == expected:
+            return None
+        return (
+            f"expected schema version {expected}, found {found or 'none'}; "
+            "start a natwatch-collector of this version on it, which upgrades it"
+        )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether *error* means that the database cannot be used at the moment: locked, full,
+    stopped, unreachable. Then the same transaction may succeed later; otherwise it is at fault.
+    """
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _parse(address: str) -> URL:
+    expected = "expected a database such as sqlite:////var/lib/natwatch/natwatch.db or "
+    expected += "postgresql://user@host/name"
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise ValueError(f"{expected}, found {address!r}") from None
+    if url.get_backend_name() == "sqlite" and not url.database:
+        raise ValueError(f"{expected}, found {address!r}, which names no file")
+    if url.drivername == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername not in ("sqlite", "postgresql+psycopg"):
+        raise ValueError(f"{expected}, found {url.drivername!r}")
+    return url
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin below, not where sqlite3 guesses
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A writer takes its lock at once: a read that turned into a write would fail instead
+        # of waiting when another writer had been there between.
+        reads_only = connection.get_execution_options().get("reads_only")
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    # pre-ping: after a restart of the server the first transaction finds a fresh connection
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

@@ -1,0 +1,173 @@
+"""The tables. The migrations make them; a test compares the two.
+
+JSON stands in text columns, always written as ASCII: PostgreSQL's own JSON types refuse a NUL
+or half a surrogate pair, both of which a broken device may send.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts rows by itself only where the type is exactly INTEGER.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _device() -> Column[str]:
+    return Column("device", String(64), ForeignKey("device.id"), nullable=False)
+
+
+device = Table(
+    "device",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("online", Boolean, nullable=False),
+    Column("boot", String(16)),  # the present boot, null before the first birth or report
+    Column("conn", BigInteger, nullable=False),  # of the present birth: an older will loses
+    Column("version", String(32)),
+    Column("interpreter", String(32)),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("keepalive_s", Double),  # in use at this customer's; null: the profile's default
+)
+
+# What has been received of one boot of one device. Duplicates are decided here and nowhere
+# else: a unique index on a table partitioned by time would let a report in twice across a
+# month's end.
+stream = Table(
+    "stream",
+    metadata,
+    Column("device", String(64), ForeignKey("device.id"), primary_key=True),
+    Column("boot", String(16), primary_key=True),
+    Column("high", BigInteger, nullable=False),  # the highest seq received
+    Column("gaps", Text, nullable=False),  # JSON [[first, last], …]: missing below it
+    Column("anchor", Double),  # UTC at mono 0, for reports of an unset clock
+)
+
+report = Table(
+    "report",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    _device(),
+    Column("boot", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("received", Double, nullable=False),
+    Column("time", Double, nullable=False),  # as the device said, or rebuilt
+    Column("tq", String(16), nullable=False),  # where it is from; "rebuilt": boot and mono
+    Column("mono", Double, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("data", Text, nullable=False),
+    Index(None, "device", "received"),
+)
+
+lifetime = Table(
+    "lifetime",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    _device(),
+    Column("boot", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),  # with device and boot: its report
+    Column("measurement", BigInteger, nullable=False),  # two numbers: two independent ones
+    Column("class", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("context", String(160), nullable=False),
+    Column("gateway", String(64)),
+    Column("public", String(64)),
+    Column("measured", Double, nullable=False),
+    Column("lo", Double),  # alive at lo; null: unknown
+    Column("hi", Double),  # dead at hi; null with a lo: longer than the search limit
+    Column("method", String(16), nullable=False),
+    Column("reason", String(256)),
+    Column("alive", Integer, nullable=False),
+    Column("expired", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("bindings", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("period", Double),
+    Index(None, "device", "measured"),
+)
+
+# What detection remembers of one key: its history as JSON (collector.detect), and the
+# baseline that follows from it, for people.
+baseline = Table(
+    "baseline",
+    metadata,
+    Column("device", String(64), ForeignKey("device.id"), primary_key=True),
+    Column("class", String(16), primary_key=True),
+    Column("state", String(16), primary_key=True),
+    Column("context", String(160), primary_key=True),
+    Column("lo", Double),  # null: fewer measurements than a baseline needs
+    Column("hi", Double),
+    Column("history", Text, nullable=False),
+    Column("changed", Double, nullable=False),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    _device(),
+    Column("kind", String(16), nullable=False),  # "shrink", or "short" where no history is
+    Column("severity", String(16), nullable=False),  # "warning" or "critical"
+    Column("raised", Double, nullable=False),
+    Column("changed", Double, nullable=False),
+    Column("cleared", Double),
+    Column("cleared_by", String(16)),  # "recovery" or "accepted"
+    # the worst of its evidence
+    Column("class", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("old_lo", Double),
+    Column("old_hi", Double),
+    Column("new_lo", Double),
+    Column("new_hi", Double),
+    Column("keepalive_s", Double, nullable=False),  # that it was judged by
+    Column("text", Text, nullable=False),
+    Index(None, "device"),
+    # one open alert a device, whatever the programs do
+    Index(
+        "uq_alert_open",
+        "device",
+        unique=True,
+        sqlite_where=text("cleared IS NULL"),
+        postgresql_where=text("cleared IS NULL"),
+    ),
+)
+
+alert_evidence = Table(
+    "alert_evidence",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("alert", BigInteger, ForeignKey("alert.id"), nullable=False),
+    Column("class", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("context", String(160), nullable=False),
+    Column("rule", String(16), nullable=False),  # collector.detect.SEVERITY names them
+    Column("severity", String(16), nullable=False),
+    Column("old_lo", Double),
+    Column("old_hi", Double),
+    Column("new_lo", Double),
+    Column("new_hi", Double),
+    Column("raised", Double, nullable=False),
+    Column("cleared", Double),
+    Index(None, "alert"),
+)
