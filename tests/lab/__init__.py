@@ -1,0 +1,44 @@
+"""Network namespaces as homes, NATs and a provider: what tests, demo and benchmarks run in.
+
+    from tests.lab import HOME, Lab, container
+
+    def scenario():
+        with Lab(HOME) as lab:
+            lab.router.set_timers(udp=5, stream=12)
+            lab.run("phone", ["ping", "-c1", "109.69.176.130"])
+
+    sys.exit(container.run(scenario))
+
+Under pytest, mark the test: ``@pytest.mark.lab``; its body then runs in a container.
+"""
+
+from tests.lab.lab import Lab
+from tests.lab.nat import R2, Nat
+from tests.lab.topology import (
+    BROKER,
+    CARRIER,
+    ELSEWHERE,
+    HOME,
+    PHONE,
+    PUBLIC,
+    REFLECTOR_A,
+    REFLECTOR_B,
+    Link,
+    Topology,
+)
+
+__all__ = [
+    "BROKER",
+    "CARRIER",
+    "ELSEWHERE",
+    "HOME",
+    "PHONE",
+    "PUBLIC",
+    "R2",
+    "REFLECTOR_A",
+    "REFLECTOR_B",
+    "Lab",
+    "Link",
+    "Nat",
+    "Topology",
+]

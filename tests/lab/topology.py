@@ -1,0 +1,61 @@
+"""Who is joined to whom, as data. Hosts are what links name."""
+
+from dataclasses import dataclass, field
+
+# Addresses of the provider's network, seen nowhere else (requirements: 109.69.176.128/25).
+PROVIDER_NETWORK = "109.69.176.128/25"
+REFLECTOR_A = "109.69.176.130"
+REFLECTOR_B = "109.69.176.210"  # in the other half, so that a mistyped netmask shows
+BROKER = "109.69.176.140"
+ELSEWHERE = "198.51.100.7"  # a host of the Internet that is not the provider's
+PHONE = "192.168.1.20"
+PUBLIC = "203.0.113.9"  # the outermost NAT's address, as the provider sees it
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cable: an interface ``to-<other>`` at each end, with address and prefix length."""
+
+    inner: str
+    inner_address: str
+    outer: str
+    outer_address: str
+
+
+@dataclass(frozen=True)
+class Topology:
+    """*links* from the inside out; each inner end's default route leads over its link.
+
+    *nats* are the hosts that translate toward their outer link, *addresses* what a host owns
+    beside its links.
+    """
+
+    links: tuple[Link, ...]
+    nats: tuple[str, ...]
+    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> list[str]:
+        return list(dict.fromkeys(h for link in self.links for h in (link.inner, link.outer)))
+
+
+_PROVIDER = {"provider": (REFLECTOR_A, REFLECTOR_B, BROKER, ELSEWHERE)}
+
+HOME = Topology(
+    links=(
+        Link("phone", f"{PHONE}/24", "router", "192.168.1.1/24"),
+        Link("router", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),
+    ),
+    nats=("router",),
+    addresses=_PROVIDER,
+)
+
+CARRIER = Topology(
+    links=(
+        Link("phone", f"{PHONE}/24", "router", "192.168.1.1/24"),
+        Link("router", "100.64.7.2/24", "carrier", "100.64.7.1/24"),
+        Link("carrier", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),
+    ),
+    nats=("router", "carrier"),
+    addresses=_PROVIDER,
+)
