@@ -1,0 +1,1 @@
+"""From the broker to the alert: subscribe, commit, acknowledge, and judge what came."""

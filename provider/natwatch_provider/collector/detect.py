@@ -1,0 +1,265 @@
+"""Has a NAT's timer shrunk? Pure functions: a key's history and one measurement in, changes out.
+
+A key is a device, a port class, a binding state and a context (gateway and public prefix).
+Three rules watch each key:
+
+=========  ========  ====================================  ================================
+rule       severity  a measurement says "below"            … and "above"
+=========  ========  ====================================  ================================
+relative   warning   wholly below 0.8 of the baseline      lo >= 0.9 of the baseline
+short      critical  dead at the keepalive: hi <= K        alive at the keepalive: lo >= K
+thin       warning   a margin of under a quarter           lo >= 1.25 K
+=========  ========  ====================================  ================================
+
+What is neither below nor above is "between": it contradicts a suspicion, but does not count
+towards an all-clear. A bracket that straddles a border says nothing about it, and an unknown
+lifetime says nothing at all.
+
+A rule is raised by two independent measurements (another number, or another boot) that say
+"below" with none between them that contradicts, and cleared by three that say "above". One
+measurement alone never raises anything: a wrong verdict is worse than none.
+"""
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+SHRUNK = 0.8  # of the baseline: below it is a shrink
+RECOVERED = 0.9  # of the baseline: from it on a shrink is over
+THIN = 1.25  # times the keepalive: below it a lost keepalive may cost the binding
+CONFIRMING = 2  # independent measurements that raise a rule
+CLEARING = 3  # and that clear it
+WINDOW = 21  # brackets whose median is the baseline
+ENOUGH = 3  # brackets that make a baseline at all
+DAY = 86400.0
+BEST_DAYS = 90  # a slow decline is compared with the best baseline of these days
+
+SEVERITY = {"relative": "warning", "short": "critical", "thin": "warning"}
+
+# The keepalive refreshes the binding of the registered phone, which is made to the SIP port
+# and has been answered. The other keys have no keepalive to be compared with.
+KEPT_ALIVE = (("udp/sip", "replied"), ("udp/sip", "stream"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """*keepalive_s*: in use at this device, or None where the rules short and thin do not
+    apply. *span_s*: the time that a full baseline window covers; 0 takes every measurement.
+    """
+
+    keepalive_s: float | None
+    span_s: float
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Alive at *lo*, dead at *hi*, seconds; *hi* None: longer than the search limit."""
+
+    lo: float
+    hi: float | None
+
+    @property
+    def width(self) -> float:
+        return float("inf") if self.hi is None else self.hi - self.lo
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One result. *ref* names it: equal refs are not independent. *measured*: UTC seconds.
+
+    *bracket* None: unknown.
+    """
+
+    ref: str
+    measured: float
+    bracket: Bracket | None
+    method: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """A rule was raised, or cleared. *old*: the baseline, where there is one."""
+
+    rule: str
+    raised: bool
+    old: Bracket | None
+    new: Bracket
+
+
+@dataclass
+class Rule:
+    """Whether a rule is raised, and the measurements that speak for the opposite.
+
+    *votes* are (ref, measured, lo, hi); *against*: when the last contradiction was measured,
+    since only what was measured after it counts, in whatever order it came.
+    """
+
+    raised: bool = False
+    votes: list[tuple[str, float, float, float | None]] = field(default_factory=list)
+    against: float = 0.0
+
+
+@dataclass
+class History:
+    """What one key remembers. JSON-able by to_json() and from_json().
+
+    *kept*: the baseline's brackets, (ref, measured, lo, hi), oldest first. *best*: (measured,
+    lo, hi) of baselines that none since has reached. *frozen*: the reference of an open shrink.
+    """
+
+    kept: list[tuple[str, float, float, float | None]] = field(default_factory=list)
+    best: list[tuple[float, float, float | None]] = field(default_factory=list)
+    frozen: tuple[float, float | None] | None = None
+    rules: dict[str, Rule] = field(default_factory=lambda: {name: Rule() for name in SEVERITY})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "History":
+        return cls(
+            kept=[tuple(one) for one in value["kept"]],
+            best=[tuple(one) for one in value["best"]],
+            frozen=None if value["frozen"] is None else tuple(value["frozen"]),
+            rules={
+                name: Rule(one["raised"], [tuple(vote) for vote in one["votes"]], one["against"])
+                for name, one in value["rules"].items()
+            },
+        )
+
+
+def step(history: History, measurement: Measurement, settings: Settings) -> list[Change]:
+    """Take one measurement into *history*, which is changed; the rules that it flipped."""
+    bracket = measurement.bracket
+    if bracket is None:
+        return []
+    old = reference(history, measurement.measured)
+    suspicious = old is not None and _beside_baseline(bracket, old) == "below"
+    changes = []
+    for name, says in _verdicts(bracket, measurement.method, old, settings).items():
+        change = _vote(history.rules[name], name, says, measurement, bracket, old)
+        if change:
+            changes.append(change)
+            if name == "relative":
+                history.frozen = (old.lo, old.hi) if change.raised and old else None
+    is_open = any(rule.raised for rule in history.rules.values())
+    if not is_open and not suspicious and _is_sound(bracket, measurement.method, old):
+        _keep(history, measurement, bracket, settings.span_s)
+    return changes
+
+
+def baseline(history: History) -> Bracket | None:
+    """The median of the brackets kept; None while there are too few."""
+    if len(history.kept) < ENOUGH:
+        return None
+    highs = [float("inf") if hi is None else hi for _, _, _, hi in history.kept]
+    high = median(highs)
+    return Bracket(median(lo for _, _, lo, _ in history.kept), None if high > 1e9 else high)
+
+
+def reference(history: History, now: float) -> Bracket | None:
+    """What a shrink is measured against: the best baseline of 90 days, frozen while one is open."""
+    if history.frozen is not None:
+        return Bracket(*history.frozen)
+    recent = [Bracket(lo, hi) for at, lo, hi in history.best if at > now - BEST_DAYS * DAY]
+    present = baseline(history)
+    return max([*recent, present] if present else recent, key=lambda one: one.lo, default=None)
+
+
+def _verdicts(
+    bracket: Bracket, method: str, old: Bracket | None, settings: Settings
+) -> dict[str, str | None]:
+    """What *bracket* says to each rule that applies: below, between, above, or None, nothing."""
+    verdicts: dict[str, str | None] = {}
+    if old is not None:
+        verdicts["relative"] = _beside_baseline(bracket, old)
+    if settings.keepalive_s is not None:
+        verdicts["short"] = _beside_keepalive(bracket, settings.keepalive_s)
+        verdicts["thin"] = _beside_margin(bracket, method, settings.keepalive_s * THIN)
+    return verdicts
+
+
+def _beside_baseline(bracket: Bracket, old: Bracket) -> str | None:
+    if bracket.lo >= RECOVERED * old.lo:
+        return "above"
+    if bracket.lo >= SHRUNK * old.lo:
+        return "between"
+    return "below" if _dead_at(bracket, SHRUNK * old.lo, strictly=True) else None
+
+
+def _beside_keepalive(bracket: Bracket, keepalive: float) -> str | None:
+    if bracket.lo >= keepalive:
+        return "above"
+    return "below" if _dead_at(bracket, keepalive) else None
+
+
+def _beside_margin(bracket: Bracket, method: str, margin: float) -> str | None:
+    if bracket.lo >= margin:
+        return "above"
+    # A watch sees only which of its few teeth died: its low edge is where a guard tooth
+    # happened to stand, no sign of a thin margin.
+    return "below" if method != "watch" or _dead_at(bracket, margin) else None
+
+
+def _dead_at(bracket: Bracket, border: float, strictly: bool = False) -> bool:
+    if bracket.hi is None:
+        return False
+    return bracket.hi < border if strictly else bracket.hi <= border
+
+
+def _vote(
+    rule: Rule,
+    name: str,
+    says: str | None,
+    measurement: Measurement,
+    bracket: Bracket,
+    old: Bracket | None,
+) -> Change | None:
+    """Count what one measurement says to one rule; the change, if that was the deciding vote."""
+    if says is None:
+        return None
+    if says != ("above" if rule.raised else "below"):
+        rule.against = max(rule.against, measurement.measured)
+        rule.votes = [vote for vote in rule.votes if vote[1] > rule.against]
+        return None
+    if measurement.measured <= rule.against:
+        return None
+    rule.votes = [vote for vote in rule.votes if vote[0] != measurement.ref]
+    rule.votes.append((measurement.ref, measurement.measured, bracket.lo, bracket.hi))
+    if len(rule.votes) < (CLEARING if rule.raised else CONFIRMING):
+        return None
+    tightest = min((Bracket(lo, hi) for _, _, lo, hi in rule.votes), key=lambda one: one.width)
+    rule.raised = not rule.raised
+    rule.against = max(rule.against, measurement.measured)
+    rule.votes = []
+    return Change(name, rule.raised, old, tightest)
+
+
+def _is_sound(bracket: Bracket, method: str, old: Bracket | None) -> bool:
+    """Whether a bracket may enter the baseline. A watch's may only where it is not wide."""
+    return method != "watch" or (old is not None and bracket.lo >= SHRUNK * old.lo)
+
+
+def _keep(history: History, measurement: Measurement, bracket: Bracket, span_s: float) -> None:
+    """Add a bracket to the baseline's window, so spaced that a full window covers *span_s*."""
+    entry = (measurement.ref, measurement.measured, bracket.lo, bracket.hi)
+    refs = [ref for ref, _, _, _ in history.kept]
+    if measurement.ref in refs:  # the same bindings, searched more closely
+        history.kept[refs.index(measurement.ref)] = entry
+        return
+    apart = measurement.measured - history.kept[-1][1] if history.kept else 0.0
+    if len(history.kept) >= ENOUGH and apart < span_s / WINDOW:
+        return
+    history.kept = [*history.kept, entry][-WINDOW:]
+    present = baseline(history)
+    if present is not None:
+        _remember_best(history, measurement.measured, present)
+
+
+def _remember_best(history: History, now: float, present: Bracket) -> None:
+    """Note the baseline, once a day at most: only those that none since has reached matter."""
+    history.best = [
+        one for one in history.best if one[1] > present.lo and one[0] > now - BEST_DAYS * DAY
+    ]
+    if not history.best or now - history.best[-1][0] >= DAY:
+        history.best.append((now, present.lo, present.hi))
