@@ -95,10 +95,13 @@ class Lab:
         self._processes.append(process)
         return process
 
-    def run(self, host: str, argv: Sequence[str], **run: Any) -> str:
-        """Runs *argv* on *host* to its end; its standard output. LabError if it fails."""
+    def run(self, host: str, argv: Sequence[str], given: str = "") -> str:
+        """Runs *argv* on *host* to its end, *given* on its standard input; its standard output.
+
+        LabError if it fails.
+        """
         with self.on(host):
-            done = subprocess.run(argv, capture_output=True, text=True, **run)
+            done = subprocess.run(argv, capture_output=True, text=True, input=given)
         if done.returncode:
             raise LabError(f"{host}: {' '.join(argv)}: status {done.returncode}: {done.stderr}")
         return done.stdout
@@ -150,7 +153,7 @@ class Lab:
         text = f"table ip {table}\ndelete table ip {table}\n"
         if body:
             text += f"table ip {table} {{\n{body}\n}}\n"
-        self.run(host, ["nft", "-f", "-"], input=text)
+        self.run(host, ["nft", "-f", "-"], given=text)
 
     def _join(self, inner: str, inner_address: str, outer: str, outer_address: str) -> None:
         _ip(

@@ -103,7 +103,9 @@ class Nat:
             for protocol, network, ports in allow:
                 rules += f"ip daddr {network} {protocol} dport {{ {ports} }} accept\n"
             rules += f"iifname {self.inner} drop\n"
-        self._replace("filter", f"chain outward {{ type filter hook forward priority 0;\n{rules} }}")
+        self._replace(
+            "filter", f"chain outward {{ type filter hook forward priority 0;\n{rules} }}"
+        )
 
     def set_loss(self, outward: float = 0.0, inward: float = 0.0) -> None:
         """Share of packets lost on the line beyond the NAT, at random: sent ones have passed

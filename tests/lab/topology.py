@@ -1,5 +1,6 @@
 """Who is joined to whom, as data. Hosts are what links name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # Addresses of the provider's network, seen nowhere else (requirements: 109.69.176.128/25).
@@ -32,7 +33,7 @@ class Topology:
 
     links: tuple[Link, ...]
     nats: tuple[str, ...]
-    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def hosts(self) -> list[str]:
