@@ -1,0 +1,176 @@
+"""The device's configuration: one JSON file, checked field by field.
+
+What is wrong is told in one sentence that names the field, what was expected and what was found.
+docs/configuration.md lists the fields for people; the table below is what decides.
+"""
+
+import json
+
+from natwatch.probes.lifetime import CLASSES
+from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
+from natwatch.wire.auth import valid_device_id
+
+STATES = (ONEWAY, REPLIED, STREAM)
+_REQUIRED = object()
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text is one sentence for the user."""
+
+
+def _text(value):
+    return isinstance(value, str) and 0 < len(value) < 4096
+
+
+def _port(value):
+    return _integer(1, 65535)(value)
+
+
+def _integer(low, high):
+    def check(value):
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return check
+
+
+def address(value):
+    """Whether *value* is a numeric IPv4 address."""
+    if not isinstance(value, str) or value.count(".") != 3:
+        return False
+    for part in value.split("."):
+        if not part.isdigit() or int(part) > 255:
+            return False
+    return True
+
+
+def key(value):
+    """Whether *value* is a device's reflector key: 64 hex digits."""
+    try:
+        return isinstance(value, str) and len(value) == 64 and len(bytes.fromhex(value)) == 32
+    except ValueError:
+        return False
+
+
+def _watched(value):
+    if not isinstance(value, list) or not value:
+        return False
+    for entry in value:
+        if not isinstance(entry, list) or len(entry) != 2:
+            return False
+        if entry[0] not in CLASSES or entry[1] not in STATES:
+            return False
+    return True
+
+
+_ADDRESS = "a numeric IPv4 address"
+_PATH = "the path of a PEM file"
+
+# section -> field -> (check, what is expected, default). A default of None may also be written.
+_BROKER = {
+    "host": (_text, "a host name or address", _REQUIRED),
+    "port": (_port, "a port from 1 to 65535", 8883),
+    "server_name": (_text, "the name in the broker's certificate", None),
+}
+_SECTIONS = {
+    "reflector": {
+        "address": (address, _ADDRESS, _REQUIRED),
+        "key": (key, "64 hex digits", _REQUIRED),
+    },
+    "tls": {
+        "ca": (_text, _PATH, _REQUIRED),
+        "certificate": (_text, _PATH, _REQUIRED),
+        "key": (_text, _PATH, _REQUIRED),
+    },
+    "budget": {
+        "bindings": (_integer(8, 1000), "an integer from 8 to 1000", 64),
+        "bytes_per_day": (_integer(0, 10**12), "an integer from 0 (0: no limit)", 5000000),
+        "packets_per_second": (_integer(1, 1000), "an integer from 1 to 1000", 100),
+    },
+}
+_TOP = {
+    "device": (valid_device_id, "1 to 64 characters of A-Z a-z 0-9 - _", _REQUIRED),
+    "search_limit_s": (_integer(5, 3600), "seconds from 5 to 3600", 600),
+    "watch": (
+        _watched,
+        'a list of [class, state], for example [["udp/sip", "stream"]]; classes %s; states %s'
+        % (", ".join(sorted(CLASSES)), ", ".join(STATES)),
+        [["udp/sip", STREAM], ["udp/sip", REPLIED]],
+    ),
+}
+_OPTIONAL_SECTIONS = ("tls", "budget")
+
+
+def load(path):
+    """The configuration in the file *path*, complete with defaults. Raises ConfigError."""
+    try:
+        with open(path) as source:
+            text = source.read()
+    except OSError as error:
+        raise ConfigError("%s: cannot be read (error %s)" % (path, error.errno))
+    except (ValueError, UnicodeError):
+        raise ConfigError("%s: expected a text file in UTF-8" % path)
+    try:
+        value = json.loads(text)
+    except (ValueError, RuntimeError):
+        raise ConfigError("%s: expected JSON, found text that is not" % path)
+    try:
+        return check(value)
+    except ConfigError as error:
+        raise ConfigError("%s: %s" % (path, error))
+
+
+def check(value):
+    """*value* with its defaults filled in. Raises ConfigError."""
+    if not isinstance(value, dict):
+        raise ConfigError("expected an object, found %s" % type(value).__name__)
+    known = list(_TOP) + list(_SECTIONS) + ["brokers"]
+    result = _fields("", value, _TOP, known)
+    for section in _SECTIONS:
+        given = value.get(section)
+        if given is None:
+            if section not in _OPTIONAL_SECTIONS:
+                raise ConfigError("field %s: expected an object, found nothing" % section)
+            given = None if section == "tls" else {}
+        result[section] = None if given is None else _section(section, given)
+    result["brokers"] = _brokers(value.get("brokers", []))
+    return result
+
+
+def _section(name, value):
+    if not isinstance(value, dict):
+        raise ConfigError("field %s: expected an object, found %r" % (name, value))
+    return _fields(name + ".", value, _SECTIONS[name], list(_SECTIONS[name]))
+
+
+def _brokers(value):
+    if not isinstance(value, list):
+        raise ConfigError("field brokers: expected a list of objects, found %r" % (value,))
+    result = []
+    for index, entry in enumerate(value):
+        name = "brokers[%d]" % index
+        if not isinstance(entry, dict):
+            raise ConfigError("field %s: expected an object, found %r" % (name, entry))
+        result.append(_fields(name + ".", entry, _BROKER, list(_BROKER)))
+    return result
+
+
+def _fields(prefix, value, table, known):
+    for field in value:
+        if field not in known:
+            raise ConfigError(
+                "field %s%s: unknown; expected one of %s" % (prefix, field, ", ".join(known))
+            )
+    result = {}
+    for field in table:
+        good, expected, default = table[field]
+        if field not in value or (value[field] is None and default is None):
+            if default is _REQUIRED:
+                raise ConfigError("field %s%s: expected %s, found nothing" % (prefix, field, expected))
+            result[field] = default
+        elif good(value[field]):
+            result[field] = value[field]
+        else:
+            raise ConfigError(
+                "field %s%s: expected %s, found %r" % (prefix, field, expected, value[field])
+            )
+    return result

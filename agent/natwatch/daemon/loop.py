@@ -1,0 +1,136 @@
+"""The one poll loop: feed engines what came, send what they want sent, wait for the next timer.
+
+Engines (natwatch.probes) bring flows, which become UDP sockets here. A *stream* (the broker's
+link) brings a descriptor of its own: fileno, interest, ready, next_timer, handle_timer.
+"""
+
+import select
+
+from natwatch import port
+from natwatch.port.udp import Ports
+
+_LONGEST = 1000  # ms; the loop turns at least this often
+
+
+class Loop:
+    """Runs engines and streams. *control* is the session, whose notices every engine hears."""
+
+    def __init__(self, control):
+        self.control = control
+        self.engines = [control]
+        self.streams = []
+        self.counters = {}
+        self.send_error = None  # errno of the latest send that failed, None after one that worked
+        self._ports = Ports()
+        self._poll = select.poll()
+        self._sockets = {}  # descriptor -> (engine, flow, Udp)
+        self._flows = {}  # (id of engine, flow) -> Udp
+        self._registered = {}  # descriptor of a stream -> (stream, interest)
+
+    def start(self, engine, now):
+        """Add *engine* and start it."""
+        if engine not in self.engines:
+            self.engines.append(engine)
+        engine.start(now)
+        self._send(engine)
+
+    def remove(self, engine):
+        """Forget *engine* and close its sockets."""
+        self._send(engine)
+        self.engines.remove(engine)
+        for owner, flow in [key for key in self._flows if key[0] == id(engine)]:
+            self._close(engine, flow)
+
+    def turn(self, most=_LONGEST):
+        """Wait at most *most* ms for something to happen, and let everyone deal with it."""
+        self._watch_streams()
+        for descriptor, event in self._poll.poll(self._patience(most)):
+            if descriptor in self._sockets:
+                self._read(descriptor)
+            elif descriptor in self._registered:
+                self._registered[descriptor][0].ready(event, port.now())
+        now = port.now()
+        for participant in self.engines + self.streams:
+            timer = participant.next_timer()
+            if timer is not None and now >= timer:
+                participant.handle_timer(now)
+        for notice in self.control.take_notices():
+            for engine in self.engines:
+                if engine is not self.control:
+                    engine.notice(notice, now)
+        for engine in self.engines:
+            self._send(engine)
+
+    def close(self):
+        for _, _, udp in list(self._sockets.values()):
+            udp.close()
+        self._sockets.clear()
+        self._flows.clear()
+
+    def _patience(self, most):
+        timers = [participant.next_timer() for participant in self.engines + self.streams]
+        timers = [timer for timer in timers if timer is not None]
+        if not timers:
+            return most
+        return max(0, min(most, min(timers) - port.now()))
+
+    def _read(self, descriptor):
+        engine, flow, udp = self._sockets[descriptor]
+        while True:
+            received = udp.receive()
+            if received is None:
+                return
+            data, source = received
+            engine.receive(flow, data, source, port.now())
+            self._send(engine)
+            if descriptor not in self._sockets:
+                return
+
+    def _send(self, engine):
+        for flow, data, destination in engine.take_sends():
+            if data is None:
+                self._close(engine, flow)
+                continue
+            try:
+                udp = self._flows.get((id(engine), flow)) or self._open(engine, flow)
+                udp.send(data, destination)
+                self.send_error = None
+            except OSError as error:
+                # No route, a local firewall, no descriptor: the engine sees silence and its own
+                # timers deal with it; the reason is kept for the log.
+                self.send_error = error.errno
+                name = "send_error_%s" % error.errno
+                self.counters[name] = self.counters.get(name, 0) + 1
+
+    def _open(self, engine, flow):
+        udp = self._ports.open()
+        self._flows[(id(engine), flow)] = udp
+        self._sockets[udp.fileno()] = (engine, flow, udp)
+        self._poll.register(udp.fileno(), select.POLLIN)
+        return udp
+
+    def _close(self, engine, flow):
+        udp = self._flows.pop((id(engine), flow), None)
+        if udp is not None:
+            self._poll.unregister(udp.fileno())
+            del self._sockets[udp.fileno()]
+            udp.close()
+
+    def _watch_streams(self):
+        """Have the poll set agree with what the streams want now."""
+        wanted = {}
+        for stream in self.streams:
+            descriptor = stream.fileno()
+            if descriptor >= 0:
+                wanted[descriptor] = (stream, stream.interest())
+        for descriptor in list(self._registered):
+            if self._registered[descriptor] != wanted.get(descriptor):
+                del self._registered[descriptor]
+                try:
+                    self._poll.unregister(descriptor)
+                except (KeyError, OSError):
+                    pass  # the stream has closed it already
+        for descriptor, entry in wanted.items():
+            if descriptor not in self._registered:
+                self._poll.register(descriptor, entry[1])
+                self._registered[descriptor] = entry

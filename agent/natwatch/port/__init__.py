@@ -1,0 +1,32 @@
+"""All that differs between CPython and MicroPython, and all that touches the operating system.
+
+    now()        ms since some start; monotonic, never wraps
+    wall()       seconds since 1970 as the system believes, or None where the clock is unset
+    random(n)    n random bytes from the kernel
+    interpreter  "cpython" or "micropython"
+"""
+
+import os
+import sys
+
+interpreter = sys.implementation.name
+
+if interpreter == "micropython":
+    from natwatch.port.micropython import now, pack_address, seconds, unpack_address
+else:
+    from natwatch.port.cpython import now, pack_address, seconds, unpack_address
+
+__all__ = ("interpreter", "now", "pack_address", "random", "unpack_address", "wall")
+
+# A box without a clock wakes in 1970 or on the day its image was built; before this day the
+# clock is unset for certain.
+_EARLIEST = 1735689600  # 2025-01-01
+
+
+def wall():
+    value = seconds()
+    return value if value >= _EARLIEST else None
+
+
+def random(size):
+    return os.urandom(size)

@@ -1,0 +1,29 @@
+"""The platform as MicroPython's unix port shows it."""
+
+import socket
+import time
+
+seconds = time.time
+
+_last = time.ticks_ms()
+_passed = 0
+
+
+def now():
+    # ticks_ms wraps (after 12.4 days on a 32-bit router), so the differences are added up.
+    global _last, _passed
+    ticks = time.ticks_ms()
+    _passed += time.ticks_diff(ticks, _last)
+    _last = ticks
+    return _passed
+
+
+def pack_address(address, port):
+    """The socket address of a numeric *address* and a *port*: raw bytes here."""
+    return socket.getaddrinfo(address, port)[0][-1]
+
+
+def unpack_address(raw):
+    """(address, port) of what recvfrom gave."""
+    decoded = socket.sockaddr(raw)
+    return socket.inet_ntop(decoded[0], decoded[1]), decoded[2]

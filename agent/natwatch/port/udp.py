@@ -1,0 +1,68 @@
+"""UDP sockets, each on a local port that was not used for a long time."""
+
+import errno
+import socket
+
+from natwatch import port
+
+_AGAIN = errno.EAGAIN
+_IN_USE = errno.EADDRINUSE
+_FIRST, _LAST = 16384, 60999
+_LARGEST = 2049  # bytes; one more than any message that is accepted, so that huge ones show
+
+
+class Ports:
+    """Hands out local ports in turn from a random start.
+
+    The kernel would choose at random, and so now and then choose the port of a binding that the
+    NAT still keeps: the new tooth would live in the old one's state (measuring.md, trap 1).
+    """
+
+    def __init__(self):
+        drawn = port.random(2)
+        self._next = _FIRST + (drawn[0] << 8 | drawn[1]) % (_LAST - _FIRST)
+
+    def open(self):
+        """A Udp on the next free port. Raises OSError if there is none, or no descriptor left."""
+        for _ in range(200):
+            number = self._next
+            self._next = number + 1 if number < _LAST else _FIRST
+            try:
+                return Udp(number)
+            except OSError as error:
+                if error.errno != _IN_USE:
+                    raise
+        raise OSError(_IN_USE)
+
+
+class Udp:
+    """A non-blocking UDP socket. Not connected: the sender of an answer is evidence."""
+
+    def __init__(self, number):
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind(port.pack_address("0.0.0.0", number))
+            self._socket.setblocking(False)
+        except OSError:
+            self._socket.close()
+            raise
+        self.number = number
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def send(self, data, destination):
+        """Send to (address, port). Raises OSError, for example without a route (ENETUNREACH)."""
+        self._socket.sendto(data, port.pack_address(destination[0], destination[1]))
+
+    def receive(self):
+        """(data, (address, port)), or None if nothing is waiting."""
+        try:
+            data, raw = self._socket.recvfrom(_LARGEST)
+        except OSError as error:
+            # An ICMP error of an earlier datagram is reported here by some kernels: no datagram.
+            return None if error.errno == _AGAIN else (b"", ("", 0))
+        return data, port.unpack_address(raw)
+
+    def close(self):
+        self._socket.close()

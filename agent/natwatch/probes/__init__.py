@@ -1,0 +1,14 @@
+"""Probe engines: one question, one file, no socket, no clock.
+
+Every engine has the same calls; time is an int of milliseconds that is handed in, and a *flow*
+is a number of the engine's own that stands for one UDP socket (a new number: a fresh port):
+
+    start(now)                          begin
+    receive(flow, data, source, now)    a datagram came; source is (address, port)
+    notice(notice, now)                 something came over the control flow (see session)
+    next_timer() -> int or None         when handle_timer wants to be called
+    handle_timer(now)
+    take_sends() -> list                (flow, bytes, (address, port)); bytes None closes the flow
+    take_results() -> list              what was found, dicts
+    done                                True once nothing more will come
+"""

@@ -1,0 +1,357 @@
+"""Teeth: bindings that are each asked one question, *do you still live after t ms of silence?*
+
+A tooth has a port of its own, is set up as its state demands, idles, and is spent when the
+reflector pushes. Its life is the table below. Two rules keep it honest (measuring.md in prose,
+docs/method.md with sources):
+
+* Only a datagram that the reflector sent unasked, at the time named, proves life. Silence
+  proves nothing by itself: a tooth is EXPIRED only if a witness reached the control flow from
+  between the copies and the audit shows that every request and answer arrived. Else UNKNOWN.
+* A set-up packet that had to be repeated after 2 s has made a ``stream`` out of a ``replied``
+  flow (Linux: nf_conntrack_proto_udp): such a tooth is thrown away.
+"""
+
+from natwatch.wire import stun
+
+ONEWAY, REPLIED, STREAM = "oneway", "replied", "stream"  # UDP-1, -2, -3 of Hätönen, IMC 2010
+
+GREETING, PAUSING, ASKING, WAITING, AUDITING = "greeting", "pausing", "asking", "waiting", "auditing"
+ALIVE, EXPIRED, UNKNOWN = "alive", "expired", "unknown"
+
+# (phase, event) -> phase. What is not here is counted and changes nothing: the network may
+# deliver anything at any time.
+TRANSITIONS = {
+    (GREETING, "answered"): PAUSING,
+    (GREETING, "unanswered"): UNKNOWN,
+    (PAUSING, "paused"): ASKING,
+    (ASKING, "answered"): WAITING,
+    (ASKING, "silent"): WAITING,  # oneway: no answer is to come
+    (ASKING, "unanswered"): UNKNOWN,
+    (ASKING, "moved"): UNKNOWN,  # the mapped address changed between the two answers
+    (WAITING, "pushed"): ALIVE,
+    (WAITING, "overdue"): AUDITING,
+    (AUDITING, "pushed"): ALIVE,
+    (AUDITING, "proven"): EXPIRED,
+    (AUDITING, "unproven"): UNKNOWN,
+    (GREETING, "spoiled"): UNKNOWN,
+    (PAUSING, "spoiled"): UNKNOWN,
+    (ASKING, "spoiled"): UNKNOWN,
+    (WAITING, "spoiled"): UNKNOWN,
+    (AUDITING, "spoiled"): UNKNOWN,
+}
+
+PAUSE = 3000  # ms between the two exchanges of a stream
+COPIES = 3
+COPY_SPAN = 400  # ms from the first copy to the last
+_REPEATS = (500, 1000)  # ms after the first sending; a third would come too near to 2 s
+_TOO_LATE = 1800  # ms: an answer after this came from a flow that may be a stream by now
+_GRACE = 250  # ms past the last copy before silence counts
+_AUDIT_TIME = 8000  # ms to wait for the audit
+
+
+class Tooth:
+    """One binding and its question. Times are ms; ``idle`` is what the reflector measured."""
+
+    def __init__(self, number, ask, comb, txid):
+        self.number = number  # also its flow
+        self.ask = ask
+        self.comb = comb  # which independent measurement it belongs to
+        self.txid = txid
+        self.phase = None
+        self.opened = None
+        self.first_sent = None
+        self.sent = 0
+        self.answers = 0
+        self.mapped = None
+        self.due = None
+        self.timer = None
+        self.witnessed = False
+        self.idle = None
+        self.slack = 0  # ms by which the idle time at the NAT may exceed ``idle``
+        self.reason = None
+
+    @property
+    def spent(self):
+        return self.phase in (ALIVE, EXPIRED, UNKNOWN)
+
+
+class Teeth:
+    """A set of teeth of one port and one state; more may be added at any time.
+
+    *pace* is the least number of ms between two openings. Finished teeth come from
+    ``take_finished``. ``bindings``, ``most_at_once`` and ``bytes`` (with IP and UDP headers)
+    are running counts.
+    """
+
+    def __init__(self, session, port, state, pace):
+        self.session = session
+        self.endpoint = (session.endpoint[0], port)
+        self.state = state
+        self.pace = pace
+        self.bindings = 0
+        self.most_at_once = 0
+        self.bytes = 0
+        self.counters = {}
+        self._queue = []
+        self._open = {}  # number -> Tooth
+        self._by_txid = {}
+        self._greetings = {}  # txid of a greeting -> Tooth
+        self._number = 0
+        self._next_opening = 0
+        self._sends = []
+        self._finished = []
+        self._lingering = []  # (when to close, flow)
+
+    def add(self, ask, comb=0):
+        """Queue a tooth that asks at *ask* ms of silence. Returns it."""
+        self._number += 1
+        tooth = Tooth(self._number, ask, comb, self.session.random(12))
+        self._queue.append(tooth)
+        return tooth
+
+    def at_once(self):
+        """How many bindings are open and unspent now."""
+        return len(self._open)
+
+    def waiting(self, comb=None):
+        """The teeth that are queued or open, of one comb or of all."""
+        teeth = self._queue + list(self._open.values())
+        return [tooth for tooth in teeth if comb is None or tooth.comb == comb]
+
+    def cancel(self, now, reason):
+        """Give every tooth up: nothing is left waiting here or at the reflector."""
+        self._queue = []
+        for tooth in list(self._open.values()):
+            if tooth.phase in (ASKING, WAITING):
+                self.session.cancel(tooth.txid)
+            self._advance(tooth, "spoiled", now, reason)
+
+    def take_finished(self):
+        finished, self._finished = self._finished, []
+        return finished
+
+    def take_sends(self):
+        sends, self._sends = self._sends, []
+        return sends
+
+    # Time
+
+    def next_timer(self):
+        timers = [tooth.timer for tooth in self._open.values() if tooth.timer is not None]
+        if self._queue:
+            timers.append(self._next_opening)
+        if self._lingering:
+            timers.append(self._lingering[0][0])
+        return min(timers) if timers else None
+
+    def handle_timer(self, now):
+        while self._lingering and now >= self._lingering[0][0]:
+            self._close(self._lingering.pop(0)[1])
+        if self._queue and now >= self._next_opening:
+            if self.session.ready(now):
+                self._begin(self._queue.pop(0), now)
+                self._next_opening = now + self.pace
+            else:
+                self._next_opening = now + 200  # a notice ("ready",) comes sooner, as a rule
+        for tooth in list(self._open.values()):
+            if tooth.timer is not None and now >= tooth.timer:
+                self._expire(tooth, now)
+
+    def _begin(self, tooth, now):
+        self.bindings += 1
+        self._open[tooth.number] = tooth
+        self._by_txid[tooth.txid] = tooth
+        self.most_at_once = max(self.most_at_once, len(self._open))
+        tooth.opened = now
+        if self.state == STREAM:
+            tooth.phase = GREETING
+            self._greet(tooth, now)
+        else:
+            tooth.phase = ASKING
+            self._ask(tooth, now)
+
+    def _expire(self, tooth, now):
+        """The timer of *tooth* ran out; what that means depends on its phase."""
+        if tooth.phase == PAUSING:
+            self._advance(tooth, "paused", now)
+        elif tooth.phase in (GREETING, ASKING):
+            waited = now - tooth.first_sent
+            if waited >= _TOO_LATE:
+                if tooth.sent:
+                    self.session.cancel(tooth.txid)
+                self._advance(tooth, "unanswered", now, "no answer to the set-up")
+            elif tooth.phase == GREETING:
+                self._greet(tooth, now)
+            else:
+                self._ask(tooth, now)
+        elif tooth.phase == WAITING:
+            self._advance(tooth, "overdue", now)
+        else:
+            self._advance(tooth, "unproven", now, "the reflector did not answer the audit")
+
+    # Set-up
+
+    def _send(self, tooth, data, now):
+        self.bytes += len(data) + 28
+        self._sends.append((tooth.number, data, self.endpoint))
+        if tooth.first_sent is None:
+            tooth.first_sent = now
+        passed = now - tooth.first_sent
+        soonest = max(passed + 1, self.session.rtt + 200)
+        repeats = [wait for wait in _REPEATS if wait >= soonest]
+        tooth.timer = tooth.first_sent + (repeats[0] if repeats else _TOO_LATE)
+
+    def _greet(self, tooth, now):
+        txid = self.session.random(12)
+        self._greetings[txid] = tooth
+        self._send(tooth, stun.build(stun.REQUEST, txid, [], fingerprint=False), now)
+
+    def _ask(self, tooth, now):
+        hold = stun.Hold(self.state != ONEWAY, tooth.ask, COPIES)
+        attributes = [
+            (stun.USERNAME, self.session.device),
+            (stun.NONCE, self.session.nonce),
+            (stun.HOLD, hold),
+        ]
+        self._send(tooth, stun.build(stun.REQUEST, tooth.txid, attributes, self.session.key), now)
+        tooth.sent += 1
+        if self.state == ONEWAY:
+            tooth.slack = self.session.rtt
+            self._advance(tooth, "silent", now)
+
+    # What arrives
+
+    def receive(self, flow, data, source, now):
+        """A datagram on the port of tooth *flow*."""
+        self.bytes += len(data) + 28
+        tooth = self._open.get(flow)
+        if tooth is None:
+            self._count("later_copy")
+            return
+        if source != self.endpoint:
+            self._count("wrong_source")
+            return
+        try:
+            message = stun.parse(data)
+            self._take(tooth, message, now)
+        except stun.StunError as error:
+            self._count(error.counter)
+
+    def _take(self, tooth, message, now):
+        if tooth.phase == GREETING and self._greetings.get(message.txid) is tooth:
+            if message.klass == stun.SUCCESS:
+                tooth.mapped = message.get(stun.XOR_MAPPED_ADDRESS)
+                self._advance(tooth, "answered", now)
+            return
+        if message.txid != tooth.txid:
+            self._count("wrong_transaction")
+        elif not message.authentic(self.session.key):
+            self._count("wrong_key")
+        elif message.klass == stun.SUCCESS:
+            self._take_answer(tooth, message, now)
+        elif message.klass == stun.INDICATION and message.has(stun.PUSH):
+            self._take_push(tooth, message.get(stun.PUSH), now)
+        else:
+            self._count("unexpected")
+
+    def _take_answer(self, tooth, message, now):
+        tooth.answers += 1
+        mapped = message.get(stun.XOR_MAPPED_ADDRESS)
+        if tooth.phase == WAITING:
+            # The answer to a repeated request: the reflector counts from this one.
+            if now - tooth.first_sent < _TOO_LATE:
+                self._wait(tooth, now)
+            else:
+                self._advance(tooth, "spoiled", now, "the set-up took too long")
+        elif tooth.mapped is not None and mapped != tooth.mapped:
+            self._advance(tooth, "moved", now, "the mapped address changed during the set-up")
+        else:
+            tooth.mapped = mapped
+            self._advance(tooth, "answered", now)
+
+    def _take_push(self, tooth, push, now):
+        tooth.idle = push.idle
+        self._advance(tooth, "pushed", now)
+
+    def notice(self, notice, now):
+        """What came over the control flow."""
+        kind = notice[0]
+        if kind == "witness":
+            tooth = self._by_txid.get(notice[1].txid)
+            if tooth is not None:
+                tooth.witnessed = True
+        elif kind == "record":
+            tooth = self._by_txid.get(notice[1].txid)
+            if tooth is not None and tooth.phase == AUDITING:
+                self._judge(tooth, notice[1], now)
+        elif kind == "restarted":
+            self._spoil_all("the reflector restarted", now)
+        elif kind == "ready":
+            self._next_opening = min(self._next_opening, now + self.pace)
+
+    def _judge(self, tooth, record, now):
+        """Silence on the tooth, and the reflector's word: expired, or unknown with the reason."""
+        tooth.idle = record.idle
+        outcome = stun.OUTCOMES[record.outcome]
+        if record.outcome != stun.PUSHED or record.copies < COPIES:
+            reason = "the reflector says: %s, %d copies" % (outcome, record.copies)
+        elif not tooth.witnessed:
+            reason = "no witness: the line itself was silent"
+        elif record.requests != tooth.sent or record.answers != tooth.answers:
+            # A lost answer leaves the NAT idle for longer than the reflector counted.
+            reason = "a set-up packet was lost"
+        else:
+            self._advance(tooth, "proven", now)
+            return
+        self._advance(tooth, "unproven", now, reason)
+
+    def _spoil_all(self, reason, now):
+        for tooth in list(self._open.values()):
+            self._advance(tooth, "spoiled", now, reason)
+
+    # The machine
+
+    def _count(self, name):
+        self.counters[name] = self.counters.get(name, 0) + 1
+
+    def _wait(self, tooth, now):
+        tooth.due = now + tooth.ask + tooth.slack
+        tooth.timer = tooth.due + COPY_SPAN + _GRACE + 2 * self.session.rtt
+        self.session.keep_fresh(tooth.due)
+
+    def _advance(self, tooth, event, now, reason=None):
+        phase = TRANSITIONS.get((tooth.phase, event))
+        if phase is None:
+            self._count("out_of_order")
+            return
+        tooth.phase = phase
+        tooth.timer = None
+        if phase == PAUSING:
+            tooth.timer = now + PAUSE
+        elif phase == ASKING:
+            tooth.first_sent = None
+            self._ask(tooth, now)
+        elif phase == WAITING:
+            self._wait(tooth, now)
+        elif phase == AUDITING:
+            tooth.timer = now + _AUDIT_TIME
+            self.session.audit(tooth.txid)
+        else:
+            self._finish(tooth, reason, now)
+
+    def _finish(self, tooth, reason, now):
+        tooth.reason = reason
+        del self._open[tooth.number]
+        del self._by_txid[tooth.txid]
+        for txid in [txid for txid, owner in self._greetings.items() if owner is tooth]:
+            del self._greetings[txid]
+        self._finished.append(tooth)
+        if tooth.phase == ALIVE:
+            # The other copies are still to come; a closed port would answer them with ICMP.
+            self._lingering.append((now + COPY_SPAN + _GRACE, tooth.number))
+        else:
+            self._close(tooth.number)
+
+    def _close(self, number):
+        # One binding, one question: the port is never used again.
+        self._sends.append((number, None, self.endpoint))

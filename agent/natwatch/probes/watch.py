@@ -1,0 +1,162 @@
+"""Watch a known lifetime for ever: does a tooth just below still live, one just above still die?
+
+Each period one tooth asks just below the bracket; in turn with it one asks just above or, as a
+guard, far below, so that a large shrink is seen long before the tooth just below could tell.
+A dead tooth below, or a living one above, ends the watch: the lifetime must be measured anew.
+"""
+
+from natwatch.probes.bracket import FLOOR, weigh
+from natwatch.probes.lifetime import CLASSES
+from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN, Teeth
+
+_MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
+_GUARDS = (0.75, 0.5, 0.3)  # of lo
+_BLIND = 5  # unknown answers in a row, after which the watch says that it sees nothing
+
+BELOW, ABOVE, GUARD = 0, 1, 2
+
+
+class Watch:
+    """Watch *bracket* (lo, hi in ms; hi None: nothing above to ask) of *key*.
+
+    *period* is the ms between two teeth just below. ``change`` is None, "shrunk" or "grown";
+    then ``suspect`` is the silence (ms) that was answered otherwise than expected.
+    """
+
+    def __init__(self, session, key, bracket, period, pace):
+        self.session = session
+        self.key = key
+        self.period = period
+        self.teeth = Teeth(session, CLASSES[key[0]], key[1], pace)
+        self.below = max(FLOOR, bracket[0] - _MARGIN)
+        self.above = None if bracket[1] is None else bracket[1] + _MARGIN
+        self.change = None
+        self.suspect = None
+        self.done = False
+        self._turn = 0
+        self._next_round = None
+        self._recent = []  # spent teeth since the last report
+        self._reported = None
+        self._blind = 0
+        self._results = []
+
+    def start(self, now):
+        self._next_round = now
+        self._reported = now
+
+    def receive(self, flow, data, source, now):
+        self.teeth.receive(flow, data, source, now)
+        self._progress(now)
+
+    def notice(self, notice, now):
+        self.teeth.notice(notice, now)
+        self._progress(now)
+
+    def next_timer(self):
+        timer = self.teeth.next_timer()
+        if self._next_round is None:
+            return timer
+        return self._next_round if timer is None else min(timer, self._next_round)
+
+    def handle_timer(self, now):
+        if self._next_round is not None and now >= self._next_round:
+            self._round(now)
+            self._next_round = now + self.period
+        self.teeth.handle_timer(now)
+        self._progress(now)
+
+    def take_sends(self):
+        return self.teeth.take_sends()
+
+    def take_results(self):
+        results, self._results = self._results, []
+        return results
+
+    def stop(self, now):
+        """End the watch; nothing is left waiting."""
+        self.teeth.cancel(now, "the watch ended")
+        self.teeth.take_finished()
+        self._next_round = None
+        self.done = True
+
+    # One round
+
+    def _round(self, now):
+        """A tooth below, and every turn one of the others."""
+        if not self.session.ready(now) and self.teeth.waiting():
+            return  # the reflector is away: no use in a queue that grows
+        self.teeth.add(self.below, BELOW)
+        asks = [(round(self.below * share), GUARD) for share in _GUARDS]
+        if self.above is not None:
+            asks.insert(0, (self.above, ABOVE))
+        ask, kind = asks[self._turn % len(asks)]
+        self._turn += 1
+        if ask >= FLOOR:
+            self.teeth.add(ask, kind)
+
+    def _progress(self, now):
+        for tooth in self.teeth.take_finished():
+            if self.done:
+                return
+            self._recent.append(tooth)
+            if tooth.phase == UNKNOWN:
+                self._saw_nothing(tooth, now)
+                continue
+            self._blind = 0
+            if tooth.phase == EXPIRED and tooth.comb != ABOVE:
+                self._changed("shrunk", tooth, now)
+            elif tooth.phase == ALIVE and tooth.comb == ABOVE:
+                self._changed("grown", tooth, now)
+            else:
+                self._confirm(now)
+
+    def _saw_nothing(self, tooth, now):
+        self._blind += 1
+        if self._blind == _BLIND:
+            result = self._result(weigh(self._recent), now)
+            result["lo"] = result["hi"] = None
+            result["reason"] = tooth.reason
+            self._results.append(result)
+            self._recent = []
+
+    def _confirm(self, now):
+        """Report the bracket once both its sides were seen again, at most once a lifetime."""
+        if now - self._reported < max(self.period, self.below):
+            return
+        kinds = [tooth.comb for tooth in self._recent if tooth.phase != UNKNOWN]
+        if BELOW in kinds and (ABOVE in kinds or self.above is None):
+            self._results.append(self._result(weigh(self._recent), now))
+            self._recent = []
+
+    def _changed(self, change, tooth, now):
+        self.change = change
+        self.suspect = tooth.idle + tooth.slack if change == "shrunk" else tooth.idle
+        # What lived before this tooth was opened may have lived under the former timer.
+        later = [other for other in self._recent if other.opened >= tooth.opened]
+        bracket = weigh(later)
+        if change == "shrunk" and bracket.lo >= self.suspect:
+            # A longer silence was survived by a younger binding: this tooth was an accident.
+            self.change = self.suspect = None
+            return
+        self._results.append(self._result(bracket, now))
+        self.stop(now)
+
+    def _result(self, bracket, now):
+        result = {
+            "class": self.key[0],
+            "state": self.key[1],
+            "lo": bracket.lo / 1000,
+            "hi": None if bracket.hi is None else bracket.hi / 1000,
+            "method": "watch",
+            "alive": bracket.alive,
+            "expired": bracket.expired,
+            "unknown": bracket.unknown,
+            "refuted": bracket.refuted,
+            "seconds": (now - self._reported) / 1000,
+            "bindings": bracket.alive + bracket.expired + bracket.unknown,
+            "at_once": self.teeth.most_at_once,
+            "bytes": self.teeth.bytes,
+            "period": self.period / 1000,
+        }
+        self._reported = now
+        return result
