@@ -1,5 +1,6 @@
 """Bytes from a topic to checked values. Pure: what is wrong raises Rejected, by reason."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Presence:
 
 @dataclass(frozen=True)
 class Report:
-    """One envelope. *data* is stored as it came, whatever it holds."""
+    """One envelope. *text* is its data as ASCII JSON, which is stored whatever it holds."""
 
     device: str
     received: float
@@ -57,6 +58,7 @@ class Report:
     mono: float
     kind: str
     data: dict[str, Any]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ def parse(message: Message) -> Report | Presence:
         raise Rejected("unknown_topic", message.topic)
     if len(message.payload) > telemetry.MAX_BYTES:
         raise Rejected("too_big", f"{len(message.payload)} bytes")
-    if kind == "state":
-        return _presence(device, message)
-    return _report(device, message)
+    try:
+        return _presence(device, message) if kind == "state" else _report(device, message)
+    except RecursionError:
+        raise Rejected("not_json", "expected a JSON object, found one nested too deeply") from None
 
 
 def _presence(device: str, message: Message) -> Presence:
@@ -139,6 +142,10 @@ def _report(device: str, message: Message) -> Report:
         raise Rejected("bad_envelope", str(error)) from None
     if not all(c in "abcdefghijklmnopqrstuvwxyz0123456789-_" for c in envelope.kind):
         raise Rejected("bad_envelope", f"field kind: expected a word, found {envelope.kind!r}")
+    try:
+        text = json.dumps(envelope.data, allow_nan=False)
+    except ValueError:
+        raise Rejected("bad_envelope", "field data: expected JSON, found NaN or Infinity") from None
     return Report(
         device,
         message.received,
@@ -149,6 +156,7 @@ def _report(device: str, message: Message) -> Report:
         envelope.mono,
         envelope.kind,
         envelope.data,
+        text,
     )
 
 

@@ -1,0 +1,119 @@
+"""From lifetimes to alerts: each measurement into its key's history, each change into a row."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from natwatch_provider.store import alerts, baselines
+from natwatch_provider.store.alerts import Evidence
+from natwatch_provider.store.keys import Key
+
+from . import detect, wording
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings of detection for a whole collector: see detect.Settings."""
+
+    keepalive_s: float
+    span_s: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One measurement of one key of a device."""
+
+    key: Key
+    measurement: detect.Measurement
+
+
+def judge(
+    connection: Connection,
+    device: str,
+    keepalive_s: float | None,
+    measured: list[Judged],
+    rules: Rules,
+    now: float,
+) -> list[str]:
+    """Take new measurements of *device*, whose row is locked, in the order they were made.
+
+    *keepalive_s* is the one in use there, None where not known. Returns the lines that tell
+    of alerts raised, changed and cleared; they are true once the transaction is committed.
+    """
+    keepalive = rules.keepalive_s if keepalive_s is None else keepalive_s
+    stored = baselines.load(connection, device)
+    histories = {key: detect.History.from_json(value) for key, value in stored.items()}
+    lines = []
+    for one in sorted(measured, key=lambda one: one.measurement.measured):
+        history = histories.setdefault(one.key, detect.History())
+        kept_alive = (one.key.port_class, one.key.state) in detect.KEPT_ALIVE
+        settings = detect.Settings(keepalive if kept_alive else None, rules.span_s)
+        changes = detect.step(history, one.measurement, settings)
+        if changes:
+            lines += _apply(connection, device, one.key, changes, keepalive, now)
+    touched = {one.key for one in measured}
+    baselines.save(
+        connection,
+        [((device, key), histories[key].to_json(), *_present(histories[key])) for key in touched],
+        now,
+    )
+    return lines
+
+
+def _present(history: detect.History) -> tuple[float | None, float | None]:
+    present = detect.baseline(history)
+    return (None, None) if present is None else (present.lo, present.hi)
+
+
+def _apply(
+    connection: Connection,
+    device: str,
+    key: Key,
+    changes: list[detect.Change],
+    keepalive: float,
+    now: float,
+) -> list[str]:
+    """Write what one measurement changed into the alert of *device*; the line that tells it."""
+    number = alerts.open_id(connection, device)
+    held = [] if number is None else alerts.open_evidence(connection, number)
+    gone = {change.rule for change in changes if not change.raised}
+    new = [_evidence(key, change) for change in changes if change.raised]
+    held = [one for one in held if one.key != key or one.rule not in gone]
+    everything = held + new
+    if number is None:
+        if not new:
+            return []
+        worst = min(everything, key=_rank)
+        what = wording.describe(worst, everything, keepalive)
+        number = alerts.raise_(connection, device, worst, what, now)
+        line = wording.line(number, "RAISED", device, worst, what)
+    elif not everything:
+        line = ""
+    else:
+        worst = min(everything, key=_rank)
+        what = wording.describe(worst, everything, keepalive)
+        changed = alerts.change(connection, number, worst, what, now)
+        line = wording.line(number, "CHANGED", device, worst, what) if changed else ""
+    for evidence in new:
+        alerts.add_evidence(connection, number, evidence, now)
+    for rule in gone:
+        alerts.clear_evidence(connection, number, key, rule, now)
+    if not everything and alerts.clear(connection, number, "recovery", now):
+        line = wording.cleared(number, device, key, changes[0])
+    return [line] if line else []
+
+
+def _evidence(key: Key, change: detect.Change) -> Evidence:
+    old = (None, None) if change.old is None else (change.old.lo, change.old.hi)
+    return Evidence(
+        key, change.rule, detect.SEVERITY[change.rule], old, (change.new.lo, change.new.hi)
+    )
+
+
+def _rank(evidence: Evidence) -> tuple[bool, bool, float]:
+    """The worst first: critical, then a shrink before a thin margin, then the shortest."""
+    return (
+        evidence.severity != "critical",
+        evidence.rule == "thin",
+        evidence.new[0] or 0.0,
+    )

@@ -1,0 +1,170 @@
+"""Messages from one MQTT broker (paho-mqtt 2). A new client for each connection, so that
+nothing queued for an old one survives it; brokers keep nothing, sessions are clean.
+"""
+
+import logging
+import queue
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from natwatch.wire import telemetry
+
+from .counts import Counts
+from .ingest import Ranges
+from .messages import Message, device_of
+
+log = logging.getLogger("natwatch.collector")
+
+TOPICS = "natwatch/+/up/#"
+QUEUED = 2000  # messages between the broker and the database
+PATIENCE_S = 1.0  # how long a message waits for room in it, and so holds the broker back
+KEEPALIVE_S = 30
+BACKOFF_S = (0.5, 30.0)  # the first pause after a failure, and the longest
+
+
+class MqttSource:
+    """A pipeline.Source. start() it, and stop() it at the end; it connects by itself, and
+    again after each failure. *tls* None: plain TCP.
+    """
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, counts: Counts) -> None:
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._counts = counts
+        self._queue: queue.Queue[Message] = queue.Queue(QUEUED)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._client: paho.Client | None = None
+        self._trouble = ""  # as last said; empty while connected
+        self._pause = BACKOFF_S[0]
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Leave the broker. Returns within a few seconds whatever the network does."""
+        self._stopping.set()
+        self._thread.join(timeout=3)
+
+    def receive(self, limit: int, gather_s: float) -> list[Message]:
+        """See pipeline.Source. Returns nothing after half a second without a message."""
+        try:
+            messages = [self._queue.get(timeout=0.5)]
+        except queue.Empty:
+            return []
+        until = time.monotonic() + gather_s
+        while len(messages) < limit:
+            try:
+                messages.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
+            except queue.Empty:
+                break
+        return messages
+
+    def settle(self, messages: list[Message], acks: Mapping[tuple[str, str], Ranges]) -> None:
+        """Tell the devices. One that does not hear it sends again, and is told again."""
+        client = self._client
+        if client is None:
+            return
+        for (device, boot), ranges in acks.items():
+            client.publish(f"natwatch/{device}/down/ack", telemetry.encode_ack(boot, ranges), 0)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            reason = self._connection()
+            if self._stopping.is_set():
+                return
+            self._say_away(reason)
+            self._stopping.wait(self._pause * random.uniform(0.5, 1.5))
+            self._pause = min(self._pause * 2, BACKOFF_S[1])
+
+    def _connection(self) -> str:
+        """Connect and stay connected; the reason of the end."""
+        ended: queue.Queue[str] = queue.Queue()
+        client = self._new_client(ended.put)
+        try:
+            client.connect(self._host, self._port, KEEPALIVE_S)
+        except ssl.SSLCertVerificationError as error:
+            return f"its certificate is not to be trusted: {error.verify_message}"
+        except (OSError, ValueError) as error:
+            return getattr(error, "strerror", None) or str(error)
+        # From here on only paho's own thread touches the socket: acknowledgements are queued
+        # to it by the thread that commits.
+        client.loop_start()
+        self._client = client
+        reason = "stopped"
+        while not self._stopping.is_set():
+            try:
+                reason = ended.get(timeout=0.2)
+                break
+            except queue.Empty:
+                pass
+        self._client = None
+        client.disconnect()
+        client.loop_stop()
+        return reason
+
+    def _new_client(self, end: Callable[[str], None]) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, clean_session=True, reconnect_on_failure=False
+        )
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+
+        def connected(_client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
+            if code.is_failure:
+                end(f"it refused the connection: {code}")
+            else:
+                client.subscribe(TOPICS, qos=1)
+
+        def subscribed(_client: Any, _data: Any, _mid: int, codes: Any, _more: Any) -> None:
+            if any(code.is_failure for code in codes):
+                end(f"it refused the subscription to {TOPICS}; its ACL must allow it")
+            else:
+                self._say_well()
+
+        def lost(_client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
+            end(f"the connection was lost: {code}")
+
+        client.on_connect = connected
+        client.on_disconnect = lost
+        client.on_subscribe = subscribed
+        client.on_message = self._take
+        return client
+
+    def _take(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        """Queue one message. paho answers the broker after it, which is early but harmless:
+        the device waits for our acknowledgement, not for the broker's.
+        """
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._counts.dropped("unknown_topic", "?", "a topic that is not UTF-8")
+            return
+        if len(message.payload) > telemetry.MAX_BYTES:
+            # not even queued, so that the queue's memory is bounded in bytes as well
+            self._counts.dropped("too_big", device_of(topic), f"{len(message.payload)} bytes")
+            return
+        try:
+            self._queue.put(Message(topic, bytes(message.payload), time.time()), timeout=PATIENCE_S)
+        except queue.Full:
+            self._counts.dropped("queue_full", device_of(topic))
+
+    def _say_away(self, reason: str) -> None:
+        if reason != self._trouble:
+            self._trouble = reason
+            log.error("broker %s:%d is away: %s; trying again", self._host, self._port, reason)
+
+    def _say_well(self) -> None:
+        log.warning(
+            "broker %s:%d: %s", self._host, self._port, "back" if self._trouble else "connected"
+        )
+        self._trouble = ""
+        self._pause = BACKOFF_S[0]

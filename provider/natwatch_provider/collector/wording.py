@@ -1,0 +1,66 @@
+"""The words of an alert: the old value, the new one, and what it means for a phone.
+
+The line is read by people and by programs: its order is fixed, its values have no spaces.
+"""
+
+from typing import Any
+
+from natwatch_provider.store.alerts import Evidence
+from natwatch_provider.store.keys import Key
+
+from .detect import Change
+
+
+def describe(worst: Evidence, everything: list[Evidence], keepalive: float) -> dict[str, Any]:
+    """The columns kind, text and keepalive_s of an alert with *everything* as evidence."""
+    shrunk = any(one.rule == "relative" for one in everything)
+    kind = "shrink" if shrunk else "short"
+    return {"kind": kind, "text": _meaning(worst, keepalive), "keepalive_s": keepalive}
+
+
+def line(number: int, event: str, device: str, worst: Evidence, what: dict[str, Any]) -> str:
+    """``ALERT 1 RAISED critical shrink device=… key=… old=… new=…: what it means``."""
+    return (
+        f"ALERT {number} {event} {worst.severity} {what['kind']} device={device} "
+        f"key={_key(worst.key)} old={seconds(*worst.old)} new={seconds(*worst.new)}: "
+        f"{what['text']}"
+    )
+
+
+def cleared(number: int, device: str, key: Key, change: Change) -> str:
+    """``ALERT 1 CLEARED device=… key=… now=…: what it means``."""
+    return (
+        f"ALERT {number} CLEARED device={device} key={_key(key)} "
+        f"now={seconds(change.new.lo, change.new.hi)}: the NAT keeps the phone's binding "
+        "long enough again; incoming calls arrive"
+    )
+
+
+def seconds(low: float | None, high: float | None) -> str:
+    """A bracket as ``39.6-40.4s``, ``>600s`` above the search limit, or ``unknown``."""
+    if low is None:
+        return "unknown"
+    return f">{low:g}s" if high is None else f"{low:.1f}-{high:.1f}s"
+
+
+def _meaning(worst: Evidence, keepalive: float) -> str:
+    low, high = worst.new[0] or 0.0, worst.new[1]
+    if worst.rule == "short":
+        return (
+            f"the NAT forgets the phone after {seconds(low, high)} of silence, sooner than its "
+            f"keepalive every {keepalive:g}s; between two keepalives incoming calls do not arrive"
+        )
+    if worst.rule == "thin":
+        return (
+            f"the phone's keepalive every {keepalive:g}s still holds the binding, with a margin "
+            "of under a quarter; one that comes late or is lost costs incoming calls"
+        )
+    held = f"; one every {keepalive:g}s still holds the binding" if low >= keepalive else ""
+    return (
+        f"a phone whose keepalive is longer than {low:.0f}s loses incoming calls between two "
+        f"keepalives{held}"
+    )
+
+
+def _key(key: Key) -> str:
+    return f"{key.port_class},{key.state}"
