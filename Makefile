@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 MICROPYTHON := .cache/micropython/micropython
-SHELL_FILES := $(shell git ls-files '*.sh' .ci/run)
+SHELL_FILES = .ci/run $(shell find agent provider provisioning tests -name '*.sh')
 # As many pytest workers; the lab's tests wait more than they compute.
 WORKERS ?= 6
 

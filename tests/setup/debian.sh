@@ -34,6 +34,7 @@ python_can_make_environments() {
 
 # Debian 12 has no MicroPython that is new enough; micropython.sh unpacks trixie's there.
 micropython_is_packaged() {
+    # shellcheck source=/dev/null
     . /etc/os-release
     [ "${ID:-}" = debian ] && [ "${VERSION_ID:-0}" -ge 13 ]
 }

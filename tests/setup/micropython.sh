@@ -11,6 +11,7 @@ set -eu
 packages='micropython libmbedtls21 libmbedx509-7 libmbedcrypto16 libffi8 libc6'
 home=$PWD/.cache/micropython
 stamp=$home/natwatch.stamp
+# shellcheck source=/dev/null
 . /etc/os-release
 sum=$(checksum tests/setup/micropython.sh /etc/os-release)
 if up_to_date "$stamp" "$sum" && [ -x "$home/micropython" ]; then
@@ -22,6 +23,7 @@ wrapper() {
     chmod 755 "$home/micropython"
 }
 
+# shellcheck disable=SC2016  # apt-get replaces $(…) itself
 debian_mirror() {
     apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
         sed -n "s/^$VERSION_CODENAME //p" | head -n 1
@@ -42,6 +44,7 @@ apt() {
 rm -rf "$home"
 mkdir -p "$home/apt/lists/partial" "$home/apt/archives/partial" "$home/root"
 if [ "${VERSION_ID:-0}" -ge 13 ]; then
+    # shellcheck disable=SC2016
     wrapper 'exec /usr/bin/micropython "$@"'
 else
     echo "setup: MicroPython and its libraries from Debian trixie"
@@ -61,6 +64,7 @@ else
     rm -rf "$home/apt"
     loader=$(cd "$home/root" && find . -name 'ld-linux*' -o -name 'ld64.so*' | head -n 1)
     libraries=$(cd "$home/root" && dirname "$(find . -name 'libffi.so*' | head -n 1)")
+    # shellcheck disable=SC2016  # the wrapper finds its folder when it runs
     wrapper 'root=${0%/*}/root
 exec "$root/'"$loader"'" --library-path "$root/'"$libraries"'" "$root/usr/bin/micropython" "$@"'
 fi
