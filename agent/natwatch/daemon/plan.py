@@ -9,7 +9,7 @@ SEARCH, CONFIRM, WATCH = "search", "confirm", "watch"
 # What one watched period costs on the wire: two teeth, each with its set-up, up to three pushes,
 # two witnesses and their share of control requests. Counted in the lab (docs/benchmarks.md).
 ROUND_BYTES = 2000
-_WATCHING = 0.375  # share of the bindings that all watches together may hold
+_WATCHING = 0.5  # share of the bindings that all watches together may hold
 _RETRY = 30000  # ms after a search that found nothing
 _SHORTEST = 1000  # ms
 
@@ -36,14 +36,14 @@ def due(keys, now):
     return actions
 
 
-def search_bindings(bindings):
-    """How many bindings a search may open at once, of *bindings* in all."""
-    return max(8, bindings - watch_bindings(bindings) // 2)
+def watch_bindings(bindings, watched):
+    """How many bindings the watch of one of *watched* keys may hold, of *bindings* in all."""
+    return max(2, int(bindings * _WATCHING) // watched)
 
 
-def watch_bindings(bindings):
-    """How many bindings all watches together may hold, of *bindings* in all."""
-    return int(bindings * _WATCHING)
+def search_bindings(bindings, watched, watching):
+    """How many bindings a search may open while *watching* of the *watched* keys are watched."""
+    return bindings - watching * watch_bindings(bindings, watched)
 
 
 def period(bracket, watched, bindings, bytes_per_day):
@@ -54,7 +54,7 @@ def period(bracket, watched, bindings, bytes_per_day):
     """
     lo, hi = bracket
     # Per period one tooth idles for about lo and one, on average, for two thirds of it.
-    by_bindings = int(lo * 5 / 3 * watched / max(1, watch_bindings(bindings)))
+    by_bindings = lo * 5 // (3 * watch_bindings(bindings, watched))
     if bytes_per_day == 0:
         return max(_SHORTEST, by_bindings)
     by_bytes = watched * ROUND_BYTES * 86400000 // bytes_per_day

@@ -78,7 +78,7 @@ class Lifetime:
         return results
 
     def progress(self, now):
-        """What is going on: phase, the longest silence survived (ms), open teeth, ms left at most."""
+        """What goes on: phase, longest silence survived (ms), open teeth, ms left at most."""
         bracket = weigh(self._spent)
         waiting = self.teeth.waiting()
         ends = [tooth.due - now for tooth in waiting if tooth.due is not None]
@@ -91,7 +91,6 @@ class Lifetime:
 
     def _comb(self, low):
         self.phase = COMB
-        self._spent = []
         if self.below is not None:
             for index, ask in enumerate(confirming(low, self.below, self.bindings)):
                 self.teeth.add(ask, 1 + index % 2)
@@ -141,9 +140,8 @@ class Lifetime:
             self._refine(bracket)
 
     def _nothing_died(self, bracket, now):
-        longest = max([tooth.ask for tooth in self._spent])
         top = self.below if self.below is not None else self.limit
-        if bracket.lo >= longest and longest >= top:
+        if bracket.lo >= top:
             self._finish(bracket, now)
         elif bracket.alive == 0:
             self._unknown(self._reasons(), now)

@@ -11,6 +11,7 @@ from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN, Teeth
 
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
 _GUARDS = (0.75, 0.5, 0.3)  # of lo
+_MEMORY = 100  # spent teeth that are remembered between two reports
 _BLIND = 5  # unknown answers in a row, after which the watch says that it sees nothing
 
 BELOW, ABOVE, GUARD = 0, 1, 2
@@ -38,6 +39,7 @@ class Watch:
         self._recent = []  # spent teeth since the last report
         self._reported = None
         self._blind = 0
+        self._bytes_before = 0
         self._results = []
 
     def start(self, now):
@@ -98,7 +100,7 @@ class Watch:
         for tooth in self.teeth.take_finished():
             if self.done:
                 return
-            self._recent.append(tooth)
+            self._recent = self._recent[-_MEMORY:] + [tooth]
             if tooth.phase == UNKNOWN:
                 self._saw_nothing(tooth, now)
                 continue
@@ -155,8 +157,9 @@ class Watch:
             "seconds": (now - self._reported) / 1000,
             "bindings": bracket.alive + bracket.expired + bracket.unknown,
             "at_once": self.teeth.most_at_once,
-            "bytes": self.teeth.bytes,
+            "bytes": self.teeth.bytes - self._bytes_before,
             "period": self.period / 1000,
         }
         self._reported = now
+        self._bytes_before = self.teeth.bytes
         return result

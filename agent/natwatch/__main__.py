@@ -1,0 +1,5 @@
+import sys
+
+from natwatch.cli import main
+
+sys.exit(main())

@@ -1,0 +1,154 @@
+"""The daemon: engines run as the plan says, their results go through the spool to the broker."""
+
+from natwatch import VERSION, port
+from natwatch.daemon import plan
+from natwatch.daemon.loop import Loop
+from natwatch.port import network
+from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.session import Session
+from natwatch.probes.watch import Watch
+
+
+def hexadecimal(data):
+    """Lower-case hex digits of bytes."""
+    return "".join(["%02x" % byte for byte in data])
+
+
+class Service:
+    """One device. *link* is None where no broker is configured; *say* takes log lines."""
+
+    def __init__(self, config, spool, link, say):
+        self.config = config
+        self.spool = spool
+        self.link = link
+        self.say = say
+        reflector = config["reflector"]
+        self.session = Session(
+            config["device"], bytes.fromhex(reflector["key"]), reflector["address"], port.random
+        )
+        self.loop = Loop(self.session)
+        self.keys = [plan.Key(tuple(entry)) for entry in config["watch"]]
+        self.pace = max(1, 1000 // config["budget"]["packets_per_second"])
+        self._running = []  # (Key, engine)
+        self._measurements = 0
+        self._trouble = None
+
+    def start(self):
+        now = port.now()
+        self.say(
+            "natwatch %s on %s: device %s, reflector %s"
+            % (VERSION, port.interpreter, self.config["device"], self.session.endpoint[0])
+        )
+        self.loop.start(self.session, now)
+        if self.link is not None:
+            self.loop.streams.append(self.link)
+            self.link.start(now)
+
+    def turn(self):
+        """One turn of the loop and what follows from it."""
+        now = port.now()
+        for key, action in plan.due(self.keys, now):
+            self._begin(key, action, now)
+        self.loop.turn()
+        now = port.now()
+        for key, engine in list(self._running):
+            for result in engine.take_results():
+                self._report(result, now)
+            if engine.done:
+                self._end(key, engine, now)
+        self._say_trouble()
+        if self.link is not None:
+            for event in self.link.take_events():
+                if event[0] == "say":
+                    self.say(event[1])
+
+    def close(self):
+        if self.link is not None:
+            self.link.close()
+        self.loop.close()
+
+    # What runs
+
+    def _begin(self, key, action, now):
+        budget = self.config["budget"]
+        watched = len(self.keys)
+        key.doing = action
+        if action == plan.WATCH:
+            period = plan.period(key.bracket, watched, budget["bindings"], budget["bytes_per_day"])
+            engine = Watch(self.session, key.key, key.bracket, period, self.pace)
+            self.say("%s %s: watching, one round every %.1f s" % (key.key + (period / 1000,)))
+        else:
+            watching = len([other for other in self.keys if other.doing == plan.WATCH])
+            bindings = plan.search_bindings(budget["bindings"], watched, watching)
+            limit = self.config["search_limit_s"] * 1000
+            engine = Lifetime(self.session, key.key, limit, bindings, self.pace, key.suspect)
+            text = "searching for the lifetime" if key.suspect is None else "confirming the change"
+            self.say("%s %s: %s" % (key.key + (text,)))
+        self._running.append((key, engine))
+        self.loop.start(engine, now)
+
+    def _end(self, key, engine, now):
+        self.loop.remove(engine)
+        self._running.remove((key, engine))
+        if key.doing == plan.WATCH:
+            key.suspect = engine.suspect if engine.change == "shrunk" else None
+            plan.ended(key, engine.change, None, now)
+            return
+        bracket = engine.bracket
+        found = None if bracket is None else (bracket.lo, bracket.hi)
+        if found is not None and found[1] is None and key.suspect is not None:
+            found = key.bracket  # a false alarm: what was known still holds
+        plan.ended(key, None, found, now)
+
+    # What is told
+
+    def _report(self, result, now):
+        self._measurements += 1
+        result["id"] = self._measurements
+        result["reflector"] = self.session.endpoint[0]
+        public = self.session.mapped
+        result["context"] = {
+            "gateway": network.gateway(),
+            "public": None if public is None else public[0],
+            "local": network.local_address(self.session.endpoint[0]),
+        }
+        self.say(sentence(result))
+        t, quality = self._time(now)
+        self.spool.append("lifetime", result, t, quality, now / 1000)
+
+    def _time(self, now):
+        """(seconds since 1970 or None, where it comes from), as the envelope wants it."""
+        wall = port.wall()
+        if self.session.wall is None:
+            return (None, "none") if wall is None else (wall, "est")
+        reflector = (self.session.wall[0] + now - self.session.wall[1]) / 1000
+        if wall is not None and abs(wall - reflector) < 2:
+            return wall, "ntp"
+        return reflector, "reflector"
+
+    def _say_trouble(self):
+        """A trouble with the reflector once, and once that it is over."""
+        trouble = self.session.trouble
+        if trouble is not None and self.loop.send_error is not None:
+            trouble = "%s (sending fails with error %d)" % (trouble, self.loop.send_error)
+        if (trouble is None) != (self._trouble is None):
+            self.say(trouble or "the reflector answers again")
+            self._trouble = trouble
+
+
+def sentence(result):
+    """One plain line for people from one result."""
+    subject = "%s %s: " % (result["class"], result["state"])
+    if result["lo"] is None:
+        return subject + "unknown, because: %s" % result["reason"]
+    if result["hi"] is None:
+        return subject + "alive at %.1f s, nothing longer was found dead" % result["lo"]
+    text = "alive at %.1f s, dead at %.1f s (%s; teeth: %d alive, %d expired, %d unknown)"
+    return subject + text % (
+        result["lo"],
+        result["hi"],
+        result["method"],
+        result["alive"],
+        result["expired"],
+        result["unknown"],
+    )

@@ -1,0 +1,115 @@
+"""The lifetime engine against a simulated NAT: brackets, cost, honesty."""
+
+from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.session import Session
+
+from world import ADDRESS, DEVICE, KEY, Nat, World
+
+LIMIT = 600000
+
+
+def measure(unreplied, stream, key, loss=0, seed=1, prepare=None, below=None, limit=LIMIT):
+    """(engine, results, world) of one measurement."""
+    world = World(Nat(unreplied, stream), loss, seed)
+    session = Session(DEVICE, KEY, ADDRESS, world.random)
+    world.add(session)
+    engine = Lifetime(session, key, limit, 64, 10, below)
+    if prepare is not None:
+        prepare(world)
+    world.add(engine)
+    results = []
+
+    def done():
+        results.extend(engine.take_results())
+        return engine.done
+
+    world.run(world.now + 4 * limit, done)
+    return engine, results, world
+
+
+def test_every_bracket_holds_the_truth_within_a_second_on_each_side():
+    for timer in (5, 12, 30, 60, 120, 300):
+        for state in ("oneway", "replied", "stream"):
+            times = (timer * 1000, 7000) if state != "stream" else (4000, timer * 1000)
+            engine, results, world = measure(times[0], times[1], ("udp/sip", state))
+            result = results[-1]
+            assert result["method"] == "refined", result
+            assert result["lo"] <= timer <= result["hi"], result
+            assert timer - result["lo"] <= 1 and result["hi"] - timer <= 1, result
+            most = 2.2 * timer + (10 if state == "stream" else 5)
+            assert result["seconds"] <= most, (timer, result)
+            assert result["at_once"] <= 64, result
+
+
+def test_replied_and_stream_of_one_nat_are_told_apart():
+    assert measure(9000, 40000, ("udp/stun", "replied"))[1][-1]["hi"] < 10
+    assert measure(9000, 40000, ("udp/stun", "stream"))[1][-1]["lo"] > 39
+
+
+def test_a_binding_that_outlives_the_search_has_no_upper_edge():
+    result = measure(10**9, 10**9, ("udp/sip", "replied"), limit=30000)[1][-1]
+    assert result["lo"] >= 30 and result["hi"] is None
+
+
+def test_a_binding_that_dies_before_the_first_tooth_is_bracketed_from_zero():
+    result = measure(1000, 1000, ("udp/sip", "replied"))[1][-1]
+    assert result["lo"] <= 1 <= result["hi"] <= 2.5, result
+
+
+def test_loss_widens_a_bracket_or_gives_unknown_but_never_lies():
+    for seed in range(1, 13):
+        for state in ("oneway", "replied", "stream"):
+            _, results, _ = measure(20000, 20000, ("udp/sip", state), loss=50, seed=seed)
+            result = results[-1]
+            if result["lo"] is not None:
+                assert result["lo"] <= 20, (seed, result)
+                assert result["hi"] is None or 20 <= result["hi"], (seed, result)
+
+
+def test_an_outage_of_a_second_every_twenty_never_looks_like_an_expiry():
+    for state in ("oneway", "replied", "stream"):
+
+        def prepare(world):
+            world.outage = (20000, 1000)
+
+        _, results, _ = measure(33000, 33000, ("udp/sip", state), prepare=prepare)
+        assert results[-1]["lo"] <= 33 <= results[-1]["hi"], results
+
+
+def test_a_reflector_that_restarts_spoils_every_open_tooth_and_none_is_called_expired():
+    def prepare(world):
+        def restart():
+            world.reflector.holds = {}
+            world.reflector.boot = b"new boot"
+
+        world.at(world.now + 3000, restart)
+
+    _, results, world = measure(30000, 30000, ("udp/sip", "replied"), prepare=prepare)
+    assert results[-1]["lo"] <= 30 <= results[-1]["hi"]
+    assert results[-1]["unknown"] > 0
+
+
+def test_a_reflector_that_falls_silent_gives_unknown_with_the_reason():
+    def prepare(world):
+        def fall_silent():
+            world.reflector.silent = True
+            world.reflector._push = lambda *arguments: None
+
+        world.at(world.now + 1000, fall_silent)
+
+    engine, results, _ = measure(20000, 20000, ("udp/sip", "replied"), prepare=prepare, limit=40000)
+    for result in results:
+        assert result["expired"] == 0, result
+
+
+def test_a_confirmation_gives_two_measurements_of_its_own_and_then_the_refined_bracket():
+    _, results, _ = measure(15000, 15000, ("udp/sip", "stream"), below=40000)
+    assert [result["method"] for result in results] == ["confirm", "confirm", "refined"]
+    for result in results:
+        assert result["lo"] <= 15 <= result["hi"] <= 18, result
+
+
+def test_a_confirmation_of_a_false_alarm_says_that_nothing_died():
+    engine, results, _ = measure(60000, 60000, ("udp/sip", "stream"), below=40000)
+    assert engine.bracket.hi is None and engine.bracket.lo >= 40000
+    assert results[-1]["hi"] is None

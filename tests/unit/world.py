@@ -1,0 +1,242 @@
+"""A simulated line for engines: a NAT with timers, a reflector, loss, and a clock that jumps.
+
+The reflector here follows docs/protocol.md in the few parts that engines see; the real one is
+tested in tests/provider and, with real NATs, in tests/lab. This one is for the thousand fast
+cases: an hour of watching takes a second.
+"""
+
+from natwatch.probes.teeth import COPIES
+from natwatch.wire import stun
+
+KEY = bytes(range(32))
+DEVICE = "nw-test"
+ADDRESS = "192.0.2.1"
+PUBLIC = "203.0.113.9"
+DELAY = 10  # ms one way
+
+
+class Numbers:
+    """A small generator (an LCG), the same on both interpreters, so that failures repeat."""
+
+    def __init__(self, seed):
+        self.state = seed
+
+    def below(self, bound):
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        return (self.state >> 33) % bound
+
+    def bytes(self, size):
+        return bytes([self.below(256) for _ in range(size)])
+
+
+class Nat:
+    """Endpoint mapping with address-and-port-dependent filtering and Linux's two timers.
+
+    ``unreplied`` and ``stream`` are ms; a flow is a stream once it is active 2 s after its first
+    packet. Inbound packets refresh, as on Linux.
+    """
+
+    def __init__(self, unreplied, stream):
+        self.unreplied = unreplied
+        self.stream = stream
+        self.bindings = {}  # (inner port, destination) -> [public port, first, until]
+        self.next_port = 40000
+
+    def _timer(self, binding, replied, now):
+        return self.stream if replied and now - binding[1] >= 2000 else self.unreplied
+
+    def outbound(self, inner, destination, now):
+        """The public port that the datagram leaves from."""
+        binding = self.bindings.get((inner, destination))
+        if binding is None or binding[2] <= now:
+            self.next_port += 1
+            binding = [self.next_port, now, 0, False]
+            self.bindings[(inner, destination)] = binding
+        binding[2] = now + self._timer(binding, binding[3], now)
+        return binding[0]
+
+    def inbound(self, source, public_port, now):
+        """The inner port that a datagram from *source* reaches, or None: filtered."""
+        for (inner, destination), binding in self.bindings.items():
+            if binding[0] == public_port and destination == source and binding[2] > now:
+                binding[3] = True
+                binding[2] = now + self._timer(binding, True, now)
+                return inner
+        return None
+
+    def restart(self):
+        self.bindings = {}
+
+
+class Reflector:
+    """The far end: answers, holds, pushes, witnesses, audits."""
+
+    def __init__(self, world):
+        self.world = world
+        self.boot = b"bootboot"
+        self.holds = {}
+        self.control = None
+        self.silent = False
+
+    def receive(self, data, source, local, now):
+        if self.silent:
+            return
+        message = stun.parse(data)
+        reply = [(stun.XOR_MAPPED_ADDRESS, source)]
+        if message.has(stun.HOLD):
+            self._hold(message, source, local, now)
+        elif message.has(stun.CONTROL):
+            self._control(message, source, local, reply)
+        else:
+            self._answer(message.txid, reply, source, local, None)
+
+    def _answer(self, txid, attributes, destination, local, key=KEY, klass=stun.SUCCESS):
+        self.world.to_device(stun.build(klass, txid, attributes, key), local, destination)
+
+    def _control(self, message, source, local, reply):
+        about = [(stun.BOOT_ID, self.boot), (stun.TIME, 1700000000000 + self.world.now)]
+        if message.get(stun.NONCE) is None:
+            about += [(stun.ERROR_CODE, (438, "Stale Nonce")), (stun.NONCE, b"n" * 16)]
+            self._answer(message.txid, about, source, local, klass=stun.ERROR)
+            return
+        self.control = (source, local)
+        asked = message.get(stun.AUDIT, []) + message.get(stun.CANCEL, [])
+        for txid in message.get(stun.CANCEL, []):
+            if txid in self.holds:
+                self.holds[txid].outcome = stun.CANCELED
+        for txid in asked:
+            record = self.holds.get(txid) or stun.Record(txid, stun.UNSEEN)
+            reply.append((stun.RECORD, record))
+        self._answer(message.txid, reply + about + [(stun.NONCE, b"n" * 16)], source, local)
+
+    def _hold(self, message, source, local, now):
+        hold = message.get(stun.HOLD)
+        record = self.holds.get(message.txid)
+        if record is None:
+            record = stun.Record(message.txid, stun.HELD, mapped=source)
+            record.last = now
+            self.holds[message.txid] = record
+        elif now - record.last > 2000:
+            return
+        record.requests += 1
+        record.last = now
+        record.generation = record.requests
+        if hold.answer:
+            record.answers += 1
+            self._answer(message.txid, [(stun.XOR_MAPPED_ADDRESS, source)], source, local)
+        for copy in range(hold.copies):
+            self.world.at(now + hold.delay + 200 * copy, self._push, record, local, copy, hold)
+
+    def _push(self, record, local, copy, hold):
+        if record.outcome == stun.CANCELED or record.last + hold.delay + 200 * copy != self.world.now:
+            return
+        record.outcome = stun.PUSHED
+        record.copies = copy + 1
+        record.idle = self.world.now - record.last
+        pushed = stun.Pushed(record.txid, copy + 1, hold.copies, record.idle)
+        push = [(stun.PUSH, pushed)]
+        self._answer(record.txid, push, record.mapped, local, klass=stun.INDICATION)
+        if copy + 1 < COPIES and self.control is not None:
+            self.world.at(self.world.now + 100, self._witness, pushed)
+
+    def _witness(self, pushed):
+        source, local = self.control
+        txid = self.world.random(12)
+        witness = [(stun.WITNESS, pushed)]
+        self._answer(txid, witness, source, local, klass=stun.INDICATION)
+
+
+class World:
+    """Device – NAT – reflector. *loss* is per mille, each way; *hooks* is [(when, call)]."""
+
+    def __init__(self, nat, loss=0, seed=1):
+        self.nat = nat
+        self.now = 1000
+        self.loss = loss
+        self.numbers = Numbers(seed)
+        self.reflector = Reflector(self)
+        self.engines = []
+        self.flows = {}  # inner port -> (engine, flow)
+        self.inner = {}  # (id of engine, flow) -> inner port
+        self._next_inner = 20000
+        self._queue = []  # (when, order, call, arguments), kept sorted
+        self._order = 0
+        self.sent = 0
+        self.outage = None  # (every, length) ms: nothing passes in the first *length* of *every*
+
+    def random(self, size):
+        return self.numbers.bytes(size)
+
+    def at(self, when, call, *arguments):
+        self._order += 1
+        entry = (when, self._order, call, arguments)
+        position = len(self._queue)
+        while position and self._queue[position - 1][0] > when:
+            position -= 1
+        self._queue.insert(position, entry)
+
+    def _lost(self):
+        if self.outage and self.now % self.outage[0] < self.outage[1]:
+            return True
+        return self.numbers.below(1000) < self.loss
+
+    def add(self, engine):
+        self.engines.append(engine)
+        engine.start(self.now)
+        self._drain(engine)
+
+    def remove(self, engine):
+        self._drain(engine)
+        self.engines.remove(engine)
+
+    def _drain(self, engine):
+        for flow, data, destination in engine.take_sends():
+            key = (id(engine), flow)
+            if data is None:
+                port = self.inner.pop(key, None)
+                self.flows.pop(port, None)
+                continue
+            if key not in self.inner:
+                self._next_inner += 1
+                self.inner[key] = self._next_inner
+                self.flows[self._next_inner] = (engine, flow)
+            self.sent += 1
+            public = self.nat.outbound(self.inner[key], destination, self.now)
+            if not self._lost():
+                source = (PUBLIC, public)
+                self.at(self.now + DELAY, self._arrive, data, source, destination)
+
+    def _arrive(self, data, source, local):
+        self.reflector.receive(data, source, local, self.now)
+
+    def to_device(self, data, local, destination):
+        if not self._lost():
+            self.at(self.now + DELAY, self._deliver, data, local, destination)
+
+    def _deliver(self, data, source, destination):
+        inner = self.nat.inbound(source, destination[1], self.now)
+        if inner in self.flows:
+            engine, flow = self.flows[inner]
+            engine.receive(flow, data, source, self.now)
+            self._drain(engine)
+
+    def run(self, until, done):
+        """Let time pass until *done()* or *until* ms; the first engine is the session."""
+        while self.now < until and not done():
+            timers = [engine.next_timer() for engine in self.engines]
+            timers = [timer for timer in timers if timer is not None]
+            if self._queue:
+                timers.append(self._queue[0][0])
+            self.now = max(self.now, min(timers + [until]))
+            while self._queue and self._queue[0][0] <= self.now:
+                _, _, call, arguments = self._queue.pop(0)
+                call(*arguments)
+            for engine in list(self.engines):
+                timer = engine.next_timer()
+                if timer is not None and self.now >= timer:
+                    engine.handle_timer(self.now)
+            for notice in self.engines[0].take_notices():
+                for engine in self.engines[1:]:
+                    engine.notice(notice, self.now)
+            for engine in list(self.engines):
+                self._drain(engine)
