@@ -1,0 +1,205 @@
+"""What is remembered of the devices: their teeth, and where their control flows are.
+
+Everything here came with a right MAC. State is bounded by device and as a whole; what does not
+fit is refused, never made room for, so that no device can push out another's teeth. One heap
+holds one entry a tooth and one a control flow: an entry that comes up early, because its time
+was moved, is put back.
+"""
+
+import heapq
+from itertools import count
+
+from natwatch.wire.stun import CANCELED, HELD, PUSHED, Hold, Pushed, Record
+from natwatch_provider.reflector.layout import Endpoint
+
+MAX_OUTSTANDING = 512  # pushes that one device may wait for
+MAX_TEETH_OF_ONE = 2048  # outstanding ones and those kept for audits
+MAX_TEETH = 262_144
+MAX_DEVICES = 65_536
+MAX_DELAY = 900_000  # ms
+MAX_COPIES = 3
+
+REPEAT_WITHIN = 2_000  # ms: a later repeat would make a stream of the tooth (docs/protocol.md)
+STEP = 100  # ms: copies at 0, 200, 400, witnesses at 100, 300
+KEEP_RECORD = 60_000  # ms after the last copy
+# While a nonce is good, a sniffed request could be replayed: its record must live as long.
+KEEP_REQUEST = 121_000
+KEEP_CONTROL = 120_000
+
+
+class Tooth:
+    """One transaction of one device: what it asked, and what has been done for it."""
+
+    def __init__(
+        self, device: "Device", record: Record, hold: Hold, source: Endpoint, local: Endpoint
+    ) -> None:
+        self.device = device
+        self.record = record
+        self.hold = hold
+        self.source = source
+        self.local = local
+        self.first = 0  # ms: when the request came
+        self.since = 0  # ms: the idle time counts from here
+        self.due = 0  # ms: the next copy, witness, or the end of the record
+        self.step = 0  # even: a copy is next; odd: a witness is
+        self.pending = False
+
+    def next_copy(self, now: int) -> Pushed:
+        """Count one more copy, sent at *now*, and say what it says."""
+        self.record.outcome = PUSHED
+        self.record.copies += 1
+        self.record.idle = now - self.since
+        return self.pushed()
+
+    def pushed(self) -> Pushed:
+        """What the latest copy said."""
+        record = self.record
+        return Pushed(record.txid, self.step // 2 + 1, self.hold.copies, record.idle)
+
+
+class Device:
+    """One device, known because it has teeth or a living control flow."""
+
+    def __init__(self, name: str, key: bytes) -> None:
+        self.name = name
+        self.key = key
+        self.teeth: dict[bytes, Tooth] = {}
+        self.outstanding = 0
+        self.control: tuple[Endpoint, Endpoint] | None = None  # (local, the device's address)
+        self.due = 0  # ms: the control flow is forgotten then
+
+
+class Holds:
+    """The teeth and control flows of all devices."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, Device] = {}
+        self._teeth = 0
+        self._heap: list[tuple[int, int, Tooth | Device]] = []
+        self._serial = count()
+
+    def find(self, name: str, txid: bytes) -> Tooth | None:
+        """The tooth of that transaction, if the device has one."""
+        device = self._devices.get(name)
+        return device.teeth.get(txid) if device else None
+
+    def no_room(self, name: str) -> str | None:
+        """Which limit forbids another tooth to this device: a counter's name, or None."""
+        device = self._devices.get(name)
+        if device is None:
+            return "refused_devices" if len(self._devices) >= MAX_DEVICES else None
+        if len(device.teeth) >= MAX_TEETH_OF_ONE:
+            return "refused_teeth"
+        return "refused_total" if self._teeth >= MAX_TEETH else None
+
+    def outstanding(self, name: str) -> int:
+        """How many pushes this device waits for."""
+        device = self._devices.get(name)
+        return device.outstanding if device else 0
+
+    def keep(
+        self, name: str, key: bytes, record: Record, hold: Hold, *,
+        source: Endpoint, local: Endpoint, now: int,
+    ) -> Tooth:  # fmt: skip
+        """Remember a tooth; a *record* whose outcome is HELD will be pushed for.
+
+        Ask no_room() first.
+        """
+        device = self._devices.setdefault(name, Device(name, key))
+        tooth = Tooth(device, record, hold, source, local)
+        tooth.first = tooth.since = now
+        tooth.pending = record.outcome == HELD
+        if tooth.pending:
+            device.outstanding += 1
+            tooth.due = now + hold.delay
+        else:
+            tooth.due = _forget_at(tooth, now)
+        device.teeth[record.txid] = tooth
+        self._teeth += 1
+        self._push(tooth)
+        return tooth
+
+    def repeat(self, tooth: Tooth, source: Endpoint, local: Endpoint, now: int) -> bool:
+        """Take the same transaction once more. Whether it counts, and the delay starts anew.
+
+        A repeat from elsewhere is not even counted: the audit must show that one of the
+        requests sent did not reach the reflector by this binding.
+        """
+        if (source, local) != (tooth.source, tooth.local):
+            return False
+        tooth.record.requests += 1
+        if not tooth.pending or tooth.step or now - tooth.first > REPEAT_WITHIN:
+            return False
+        tooth.since = now
+        tooth.due = now + tooth.hold.delay  # later than before: the heap's entry stays good
+        return True
+
+    def cancel(self, name: str, txid: bytes, now: int) -> None:
+        """Push no more for that transaction."""
+        tooth = self.find(name, txid)
+        if tooth and tooth.pending:
+            tooth.record.outcome = CANCELED
+            self._settle(tooth, now)
+
+    def control(self, name: str, key: bytes, local: Endpoint, source: Endpoint, now: int) -> bool:
+        """Remember where witnesses for this device go. False if there is no room for it."""
+        device = self._devices.get(name)
+        if device is None:
+            if len(self._devices) >= MAX_DEVICES:
+                return False
+            device = self._devices[name] = Device(name, key)
+        known = device.control is not None
+        device.control = (local, source)
+        device.due = now + KEEP_CONTROL
+        if not known:
+            self._push(device)
+        return True
+
+    def next_timer(self) -> int | None:
+        """When (ms) due() wants to be called, at the latest."""
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: int) -> Tooth | None:
+        """The next tooth that wants a copy or a witness at *now*, or None.
+
+        The caller does what tooth.step says and calls done().
+        """
+        while self._heap and self._heap[0][0] <= now:
+            item = heapq.heappop(self._heap)[2]
+            if item.due > now:
+                self._push(item)
+            elif isinstance(item, Device):
+                item.control = None
+                self._forget_if_empty(item)
+            elif item.pending:
+                return item
+            else:
+                del item.device.teeth[item.record.txid]
+                self._teeth -= 1
+                self._forget_if_empty(item.device)
+        return None
+
+    def done(self, tooth: Tooth, now: int) -> None:
+        """A copy or a witness of *tooth* was handled at *now*: on to its next step."""
+        tooth.step += 1
+        if tooth.step > 2 * (tooth.hold.copies - 1):
+            self._settle(tooth, now)
+        else:
+            tooth.due = now + STEP
+        self._push(tooth)
+
+    def _settle(self, tooth: Tooth, now: int) -> None:
+        tooth.pending = False
+        tooth.device.outstanding -= 1
+        tooth.due = _forget_at(tooth, now)
+
+    def _forget_if_empty(self, device: Device) -> None:
+        if not device.teeth and device.control is None:
+            del self._devices[device.name]
+
+    def _push(self, item: Tooth | Device) -> None:
+        heapq.heappush(self._heap, (item.due, next(self._serial), item))
+
+
+def _forget_at(tooth: Tooth, now: int) -> int:
+    return max(now + KEEP_RECORD, tooth.first + KEEP_REQUEST)

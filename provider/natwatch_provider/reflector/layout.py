@@ -1,0 +1,50 @@
+"""Where a reflector listens, and which endpoint is "the other one".
+
+Two addresses, in different halves of the provider's network, each with every port below: a
+mistyped netmask or port range in a customer's firewall shows as one half that answers.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from natwatch.wire.stun import CHANGE_IP, CHANGE_PORT
+
+Endpoint = tuple[str, int]
+
+
+class Datagram(NamedTuple):
+    """Bytes to send from *local* to *destination*. *tooth* names the tooth that it asks, if any."""
+
+    local: Endpoint
+    destination: Endpoint
+    data: bytes
+    tooth: object | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The endpoints of one reflector; the defaults are the ports that the product uses."""
+
+    addresses: tuple[str, str]
+    stun: int = 3478
+    alternate: int = 3479
+    sip: int = 5060
+    media: range = range(8000, 10001)
+
+    def endpoints(self) -> list[Endpoint]:
+        """Every (address, port) to listen on, 4,008 of them with the default ports."""
+        ports = [self.stun, self.alternate, self.sip, *self.media]
+        return [(address, port) for address in self.addresses for port in ports]
+
+    def other(self, local: Endpoint, change: int) -> Endpoint:
+        """The endpoint that CHANGE_IP and CHANGE_PORT in *change* lead to from *local*.
+
+        The other port is 3479, and 3478 for whoever asked at 3479, so that the same request to
+        5060 or to a media port has an answer too (RFC 5780 knows two ports only).
+        """
+        address, port = local
+        if change & CHANGE_IP:
+            address = self.addresses[1 if address == self.addresses[0] else 0]
+        if change & CHANGE_PORT:
+            port = self.stun if port == self.alternate else self.alternate
+        return address, port
