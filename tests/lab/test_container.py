@@ -1,6 +1,8 @@
 """A container takes everything with it, however it ends, and hides it while it lives."""
 
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -192,3 +194,35 @@ def test_labs_side_by_side_have_their_own_hosts_and_timers(timer: int) -> None:
         time.sleep(1)
         path = "/proc/sys/net/netfilter/nf_conntrack_udp_timeout"
         assert lab.run("router", ["cat", path]).strip() == str(timer)
+
+
+def test_ctrl_c_reaches_the_program_once_and_the_terminal_comes_back() -> None:
+    inside = (
+        "import time\n"
+        "try:\n print('up', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n print('stopped', flush=True); time.sleep(0.5); print('tidy')\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        script = '"$0" -m tests.lab.enter "$0" -c "$1"; echo status $?; read word; echo got $word'
+        os.execvp("sh", ["sh", "-c", script, sys.executable, inside])
+    try:
+        assert "up" in said_until(terminal, "up")
+        os.write(terminal, b"\x03")
+        assert "stopped" in said_until(terminal, "status 0").split("tidy")[0]
+        os.write(terminal, b"hello\n")
+        said_until(terminal, "got hello")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def said_until(terminal: int, word: str) -> str:
+    """What a program writes to its terminal, up to *word*; fails after ten seconds."""
+    said = ""
+    while word not in said:
+        assert select.select([terminal], [], [], 10)[0], said
+        said += os.read(terminal, 1000).decode()
+    return said
