@@ -47,6 +47,9 @@ class Nat:
 
     def outbound(self, inner, destination, now):
         """The public port that the datagram leaves from."""
+        if len(self.bindings) > 200:
+            living = [entry for entry in self.bindings.items() if entry[1][2] > now]
+            self.bindings = dict(living)
         binding = self.bindings.get((inner, destination))
         if binding is None or binding[2] <= now:
             self.next_port += 1
@@ -111,6 +114,9 @@ class Reflector:
 
     def _hold(self, message, source, local, now):
         hold = message.get(stun.HOLD)
+        if len(self.holds) > 200:
+            kept = [entry for entry in self.holds.items() if now - entry[1].last < 700000]
+            self.holds = dict(kept)
         record = self.holds.get(message.txid)
         if record is None:
             record = stun.Record(message.txid, stun.HELD, mapped=source)

@@ -157,13 +157,15 @@ class Lifetime:
         """Each of the twin combs is judged by itself; both must say the same."""
         for comb in (1, 2):
             mine = [tooth for tooth in self._spent if tooth.comb == comb]
-            if comb in [done for done, _ in self._confirmed] or not mine:
+            if comb in self._confirmed or not mine or not self._decided(mine, comb):
                 continue
-            if self._decided(mine, comb):
-                bracket = weigh(mine)
-                self._confirmed.append((comb, bracket))
-                if bracket.hi is not None:
-                    self._results.append(self._result(bracket, "confirm", now))
+            bracket = weigh(mine)
+            # One death may be three lost copies (at 5 % loss, one tooth in 8,000).
+            if bracket.expired == 1 and self.teeth.waiting(comb):
+                continue
+            self._confirmed.append(comb)
+            if bracket.hi is not None:
+                self._results.append(self._result(bracket, "confirm", now))
         if len(self._confirmed) == 2:
             self._next_step(now)
 

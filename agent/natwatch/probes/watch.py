@@ -12,7 +12,7 @@ from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN, Teeth
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
 _GUARDS = (0.75, 0.5, 0.3)  # of lo
 _MEMORY = 100  # spent teeth that are remembered between two reports
-_BLIND = 5  # unknown answers in a row, after which the watch says that it sees nothing
+_BLIND = 2.5  # lifetimes without one known answer, after which the watch says so
 
 BELOW, ABOVE, GUARD = 0, 1, 2
 
@@ -38,13 +38,14 @@ class Watch:
         self._next_round = None
         self._recent = []  # spent teeth since the last report
         self._reported = None
-        self._blind = 0
+        self._seen = None  # when a tooth last gave a known answer
+        self._blind = False
         self._bytes_before = 0
         self._results = []
 
     def start(self, now):
         self._next_round = now
-        self._reported = now
+        self._reported = self._seen = now
 
     def receive(self, flow, data, source, now):
         self.teeth.receive(flow, data, source, now)
@@ -85,6 +86,8 @@ class Watch:
 
     def _round(self, now):
         """A tooth below, and every turn one of the others."""
+        if not self._blind and now - self._seen > _BLIND * max(self.period, self.below):
+            self._say_blind(now)
         if not self.session.ready(now) and self.teeth.waiting():
             return  # the reflector is away: no use in a queue that grows
         self.teeth.add(self.below, BELOW)
@@ -102,9 +105,8 @@ class Watch:
                 return
             self._recent = self._recent[-_MEMORY:] + [tooth]
             if tooth.phase == UNKNOWN:
-                self._saw_nothing(tooth, now)
                 continue
-            self._blind = 0
+            self._seen, self._blind = now, False
             if tooth.phase == EXPIRED and tooth.comb != ABOVE:
                 self._changed("shrunk", tooth, now)
             elif tooth.phase == ALIVE and tooth.comb == ABOVE:
@@ -112,14 +114,14 @@ class Watch:
             else:
                 self._confirm(now)
 
-    def _saw_nothing(self, tooth, now):
-        self._blind += 1
-        if self._blind == _BLIND:
-            result = self._result(weigh(self._recent), now)
-            result["lo"] = result["hi"] = None
-            result["reason"] = tooth.reason
-            self._results.append(result)
-            self._recent = []
+    def _say_blind(self, now):
+        self._blind = True
+        reasons = [tooth.reason for tooth in self._recent if tooth.reason]
+        result = self._result(weigh(self._recent), now)
+        result["lo"] = result["hi"] = None
+        result["reason"] = self.session.trouble or (reasons + ["no tooth was answered"])[0]
+        self._results.append(result)
+        self._recent = []
 
     def _confirm(self, now):
         """Report the bracket once both its sides were seen again, at most once a lifetime."""
@@ -140,7 +142,9 @@ class Watch:
             # A longer silence was survived by a younger binding: this tooth was an accident.
             self.change = self.suspect = None
             return
-        self._results.append(self._result(bracket, now))
+        if change == "grown" or bracket.expired >= 2:
+            # One death may be three lost copies; it starts a confirmation, but is no bracket.
+            self._results.append(self._result(bracket, now))
         self.stop(now)
 
     def _result(self, bracket, now):

@@ -1,0 +1,149 @@
+"""The watch against a simulated NAT: it notices what changes and stays quiet when nothing does."""
+
+from natwatch.daemon import plan
+from natwatch.probes.session import Session
+from natwatch.probes.watch import Watch
+
+from world import ADDRESS, DEVICE, KEY, Nat, World
+
+STREAM = ("udp/sip", "stream")
+
+
+def watch(timer, bracket, period, seconds, loss=0, seed=1, prepare=None):
+    """(engine, results, ms when it ended or None) of watching for *seconds* at most."""
+    world = World(Nat(timer, timer), loss, seed)
+    session = Session(DEVICE, KEY, ADDRESS, world.random)
+    world.add(session)
+    engine = Watch(session, STREAM, bracket, period, 10)
+    if prepare is not None:
+        prepare(world)
+    world.add(engine)
+    began = world.now
+    results = []
+
+    def done():
+        results.extend(engine.take_results())
+        return engine.done
+
+    world.run(began + seconds * 1000, done)
+    return engine, results, world.now - began if engine.done else None
+
+
+def test_an_unchanged_nat_is_confirmed_once_a_lifetime_and_never_called_changed():
+    engine, results, ended = watch(40000, (39600, 40400), 4000, 600)
+    assert ended is None and engine.change is None
+    assert 8 <= len(results) <= 14, len(results)
+    for result in results:
+        assert result["method"] == "watch" and result["lo"] <= 40 <= result["hi"], result
+        assert result["hi"] - result["lo"] < 2.5
+
+
+def test_an_hour_at_five_per_cent_loss_gives_no_false_bracket():
+    for seed in (1, 2, 3):
+        _, results, _ = watch(40000, (39600, 40400), 10000, 3600, loss=50, seed=seed)
+        # A tooth in 8,000 loses all three copies: that may end the watch and start a
+        # confirmation, but it may not put a bracket into the world.
+        for result in results:
+            assert result["lo"] is None or result["lo"] <= 40, result
+            assert result["hi"] is None or result["hi"] >= 40, result
+
+
+def shrink_to(timer, after):
+    def prepare(world):
+        def shrink():
+            world.nat.unreplied = world.nat.stream = timer
+
+        world.at(world.now + after, shrink)
+
+    return prepare
+
+
+def test_a_large_shrink_is_seen_by_a_guard_before_the_old_lifetime_is_over():
+    engine, results, ended = watch(
+        60000, (59600, 60400), 2000, 600, prepare=shrink_to(12000, 100000)
+    )
+    assert engine.change == "shrunk" and engine.suspect <= 31000
+    assert ended - 100000 <= 60000
+    assert results[-1]["hi"] > 60, "one death is no bracket yet"
+
+
+def test_a_small_shrink_is_seen_within_the_old_lifetime_and_a_period():
+    engine, _, ended = watch(60000, (59600, 60400), 2000, 600, prepare=shrink_to(50000, 100000))
+    assert engine.change == "shrunk"
+    assert ended - 100000 <= 60000 + 2000 + 3000 + 1500  # a stream needs 3 s to be set up
+
+
+def test_growth_is_noticed():
+    engine, results, _ = watch(40000, (39600, 40400), 10000, 900, prepare=shrink_to(90000, 60000))
+    assert engine.change == "grown"
+    assert results[-1]["lo"] >= 40.4
+
+
+def test_a_restart_of_the_nat_ends_the_watch_so_that_it_is_measured_anew():
+    def prepare(world):
+        world.at(world.now + 50000, world.nat.restart)
+
+    engine, _, _ = watch(40000, (39600, 40400), 10000, 300, prepare=prepare)
+    assert engine.change == "shrunk"  # a suspicion; the confirmation finds the old lifetime
+
+
+def test_a_reflector_that_is_away_is_no_expiry():
+    def prepare(world):
+        def away():
+            world.reflector.silent = True
+            world.reflector._push = lambda *arguments: None
+
+        world.at(world.now + 60000, away)
+
+    engine, results, ended = watch(40000, (39600, 40400), 10000, 900, prepare=prepare)
+    assert ended is None and engine.change is None
+    assert results[-1]["lo"] is None and results[-1]["reason"], results[-1]
+    assert len(engine.teeth.waiting()) < 5  # nothing piles up
+
+
+def test_stopping_leaves_no_binding_open():
+    world = World(Nat(40000, 40000))
+    session = Session(DEVICE, KEY, ADDRESS, world.random)
+    world.add(session)
+    engine = Watch(session, STREAM, (39600, 40400), 2000, 10)
+    world.add(engine)
+    world.run(30000, lambda: False)
+    assert engine.teeth.at_once() > 5
+    engine.stop(world.now)
+    world.run(world.now + 5000, lambda: False)
+    assert engine.teeth.at_once() == 0
+    assert [flow for owner, flow in world.inner if owner == id(engine)] == []
+
+
+def test_the_period_is_the_larger_of_lifetime_and_budget():
+    # bracket, watched keys, bindings, bytes a day -> period in ms
+    for bracket, watched, bindings, budget, low, high in (
+        ((119500, 120400), 2, 64, 5000000, 120400, 120400),  # the lifetime decides
+        ((29500, 30400), 2, 64, 5000000, 60000, 80000),  # the bytes decide
+        ((39500, 40400), 1, 64, 0, 2000, 2200),  # no byte budget: the bindings decide
+        ((600000, None), 2, 64, 5000000, 600000, 600000),
+        ((4000, 5000), 1, 64, 0, 1000, 1000),  # never faster than one a second
+    ):
+        found = plan.period(bracket, watched, bindings, budget)
+        assert low <= found <= high, (bracket, found)
+
+
+def test_the_plan_confirms_before_it_searches_and_searches_one_key_at_a_time():
+    first, second, third = plan.Key("a"), plan.Key("b"), plan.Key("c")
+    keys = [first, second, third]
+    assert plan.due(keys, 0) == [(first, plan.SEARCH)]
+    first.doing = plan.SEARCH
+    assert plan.due(keys, 0) == []
+    plan.ended(first, None, (39000, 40000), 0)
+    assert plan.due(keys, 0) == [(first, plan.WATCH), (second, plan.SEARCH)]
+    first.doing, second.doing = None, None
+    first.suspect = 20000
+    assert plan.due(keys, 0) == [(first, plan.CONFIRM)]
+
+
+def test_the_plan_waits_after_a_search_that_found_nothing():
+    key = plan.Key("a")
+    key.doing = plan.SEARCH
+    plan.ended(key, None, None, 1000)
+    assert plan.due([key], 2000) == []
+    assert plan.due([key], 32000) == [(key, plan.SEARCH)]
