@@ -27,6 +27,7 @@ QUEUED = 2000  # messages between the broker and the database
 PATIENCE_S = 1.0  # how long a message waits for room in it, and so holds the broker back
 KEEPALIVE_S = 30
 BACKOFF_S = (0.5, 30.0)  # the first pause after a failure, and the longest
+LOST = "the connection was lost"
 
 
 class MqttSource:
@@ -131,7 +132,7 @@ class MqttSource:
                 self._say_well()
 
         def lost(_client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
-            end(f"the connection was lost: {code}")
+            end(f"{LOST}: {code}")
 
         client.on_connect = connected
         client.on_disconnect = lost
@@ -158,8 +159,9 @@ class MqttSource:
             self._counts.dropped("queue_full", device_of(topic))
 
     def _say_away(self, reason: str) -> None:
-        if reason != self._trouble:
-            self._trouble = reason
+        said, self._trouble = self._trouble, reason
+        # "lost", and a moment later "refused", are one trouble
+        if reason != said and not said.startswith(LOST):
             log.error("broker %s:%d is away: %s; trying again", self._host, self._port, reason)
 
     def _say_well(self) -> None:

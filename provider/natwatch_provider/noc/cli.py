@@ -1,0 +1,220 @@
+"""natwatch-noc: what the probes see, as tables for people and as JSON for programs."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from natwatch_provider.store import devices, overview
+from natwatch_provider.store.database import Database
+
+from .tables import age, lifetime, moment, table
+
+EXAMPLES = """\
+examples:
+  natwatch-noc --database sqlite:////var/lib/natwatch/natwatch.db devices
+  export NATWATCH_DATABASE=postgresql:///natwatch
+  natwatch-noc lifetimes home-1 --limit 50
+  natwatch-noc alerts --all --json
+
+Tables show local time; JSON has UTC seconds since 1970. Exit code 0: shown; 1: the database
+cannot be read, or the device is not known; 2: wrong arguments.
+"""
+
+
+class Failed(Exception):
+    """What was asked cannot be shown; the sentence says why. Exit code 1."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    address = options.database or os.environ.get("NATWATCH_DATABASE")
+    if not address:
+        return _complain("expected --database URL or NATWATCH_DATABASE, found neither", 2)
+    try:
+        database = Database(address)
+    except ValueError as error:
+        return _complain(f"--database: {error}", 2)
+    try:
+        trouble = database.schema_trouble()
+        if trouble:
+            raise Failed(trouble)
+        with database.reading() as connection:
+            found = options.read(connection, options)
+    except Failed as error:
+        return _complain(str(error), 1)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        return _complain(f"database {database} cannot be read: {reason}", 1)
+    finally:
+        database.close()
+    return _print(found, options)
+
+
+def _print(found: Any, options: argparse.Namespace) -> int:
+    try:
+        if options.json:
+            print(json.dumps(found, indent=2))
+        else:
+            options.show(found, time.time(), sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"natwatch-noc: {sentence}", file=sys.stderr)
+    return code
+
+
+def _read_devices(connection: Connection, _options: argparse.Namespace) -> list[overview.Row]:
+    return overview.devices(connection)
+
+
+def _show_devices(found: list[overview.Row], now: float, out: TextIO) -> None:
+    if not found:
+        print("no device has been heard of yet", file=out)
+        return
+    rows = [
+        [
+            one["id"],
+            "online" if one["online"] else "offline",
+            age(one["last_seen"], now),
+            one["severity"] or "-",
+            lifetime(one["lo"], one["hi"]),
+            one["state"] or "-",
+            age(one["measured"], now),
+            one["version"] or "-",
+            one["interpreter"] or "-",
+        ]
+        for one in found
+    ]
+    titles = ["DEVICE", "NOW", "LAST SEEN", "ALERT", "SIP LIFETIME", "STATE", "MEASURED"]
+    table([*titles, "VERSION", "INTERPRETER"], rows, out)
+
+
+def _read_lifetimes(connection: Connection, options: argparse.Namespace) -> dict[str, Any]:
+    if not devices.known(connection, options.device):
+        raise Failed(
+            f"expected a device that has reported, found {options.device!r}, which has not; "
+            "natwatch-noc devices lists them"
+        )
+    return {
+        "device": options.device,
+        "keys": overview.keys(connection, options.device),
+        "measurements": overview.lifetimes(connection, options.device, options.limit),
+    }
+
+
+def _show_lifetimes(found: dict[str, Any], now: float, out: TextIO) -> None:
+    if not found["measurements"]:
+        print(f"{found['device']} has not reported a lifetime yet", file=out)
+        return
+    keys = [
+        [
+            one["class"],
+            one["state"],
+            lifetime(one["lo"], one["hi"]),
+            "-" if one["baseline_lo"] is None else lifetime(one["baseline_lo"], one["baseline_hi"]),
+            age(one["measured"], now),
+            one["gateway"] or "-",
+            one["public"] or "-",
+        ]
+        for one in found["keys"]
+    ]
+    titles = ["PORT", "STATE", "LIFETIME", "BASELINE", "MEASURED", "GATEWAY", "PUBLIC"]
+    table(titles, keys, out)
+    print(file=out)
+    rows = [
+        [
+            moment(one["measured"]),
+            one["class"],
+            one["state"],
+            lifetime(one["lo"], one["hi"]),
+            one["method"],
+            f"{one['alive']} alive, {one['expired']} dead, {one['unknown']} unknown",
+            f"{one['seconds']:.0f} s, {one['bindings']} bindings, {one['bytes']} bytes",
+            one["reason"] or "",
+        ]
+        for one in found["measurements"]
+    ]
+    titles = ["TIME", "PORT", "STATE", "LIFETIME", "METHOD", "TEETH", "COST", "WHY UNKNOWN"]
+    table(titles, rows, out)
+
+
+def _read_alerts(connection: Connection, options: argparse.Namespace) -> list[overview.Row]:
+    return overview.alerts(connection, options.all)
+
+
+def _show_alerts(found: list[overview.Row], now: float, out: TextIO) -> None:
+    if not found:
+        print("no alert", file=out)
+        return
+    rows = [
+        [
+            str(one["id"]),
+            one["severity"],
+            one["kind"],
+            one["device"],
+            f"{one['class']} {one['state']}",
+            lifetime(one["old_lo"], one["old_hi"]),
+            lifetime(one["new_lo"], one["new_hi"]),
+            f"{age(one['raised'], now)} ago",
+            _end(one, now),
+            one["text"],
+        ]
+        for one in found
+    ]
+    titles = ["ALERT", "SEVERITY", "KIND", "DEVICE", "KEY", "OLD", "NEW", "RAISED", "CLEARED"]
+    table([*titles, "MEANING"], rows, out)
+
+
+def _end(one: overview.Row, now: float) -> str:
+    if one["cleared"] is None:
+        return "open"
+    return f"{age(one['cleared'], now)} ago, {one['cleared_by']}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parser = argparse.ArgumentParser(
+        prog="natwatch-noc",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--database", metavar="URL", help="that of the collector (NATWATCH_DATABASE)"
+    )
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def verb(name: str, read: Callable[..., Any], show: Callable[..., None], text: str) -> Any:
+        made = verbs.add_parser(name, parents=[common], help=text, description=text)
+        made.set_defaults(read=read, show=show)
+        return made
+
+    verb("devices", _read_devices, _show_devices, "every device, and how it is")
+    one = verb("lifetimes", _read_lifetimes, _show_lifetimes, "what a device measured")
+    one.add_argument("device", metavar="DEVICE", help="its id")
+    one.add_argument("--limit", type=_limit, default=20, help="measurements shown (20)")
+    alerts = verb("alerts", _read_alerts, _show_alerts, "alerts that are open")
+    alerts.add_argument("--all", action="store_true", help="those that are cleared as well")
+    return parser
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100000:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 100000, found {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
