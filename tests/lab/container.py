@@ -30,8 +30,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 REFUSED = (
     "lab: expected root, or a kernel that lets ordinary users make user namespaces; found"
-    " neither (%s). Run it as root, or set kernel.unprivileged_userns_clone=1 and"
-    " user.max_user_namespaces above 0."
+    " neither (%s). Run it as root outside any container or chroot, or set"
+    " kernel.unprivileged_userns_clone=1 and user.max_user_namespaces above 0."
 )
 
 
@@ -82,8 +82,7 @@ def _keep(caller: int, function: Callable[[], int | None]) -> int:
     try:
         _unshare()
     except OSError as error:
-        print(REFUSED % error.strerror, file=sys.stderr)
-        return 2
+        return _refused("unshare", error)
     keeper_lives, held = os.pipe()
     init = os.fork()
     if init == 0:
@@ -97,9 +96,12 @@ def _be_init(keeper_lives: int, function: Callable[[], int | None]) -> int:
     # The keeper may have died before that call: then its end of the pipe is closed.
     if select.select([keeper_lives], [], [], 0)[0]:
         return 1
-    _mount("none", "/", "", _PRIVATE_TREE)
-    _mount("proc", "/proc", "proc")
-    _mount("tmpfs", "/run", "tmpfs")  # ip(8) keeps its names of network namespaces here
+    try:
+        _mount("none", "/", "", _PRIVATE_TREE)
+        _mount("proc", "/proc", "proc")
+        _mount("tmpfs", "/run", "tmpfs")  # ip(8) keeps its names of network namespaces here
+    except OSError as error:
+        return _refused("mount", error)
     os.mkdir("/run/netns")
     worker = os.fork()
     if worker == 0:
@@ -111,6 +113,11 @@ def _be_init(keeper_lives: int, function: Callable[[], int | None]) -> int:
         pid, status = os.wait()
         if pid == worker:
             return _status(status)
+
+
+def _refused(step: str, error: OSError) -> int:
+    print(REFUSED % f"{step}: {error.strerror}", file=sys.stderr)
+    return 2
 
 
 def _exit_with(function: Callable[[], int | None]) -> None:

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 . tests/setup/stamp.sh
 mkdir -p .cache
 exec 9>.cache/setup.lock
-if ! flock --nonblock 9; then
+if ! flock --timeout 1 9; then
     echo "setup: another set-up is running in this tree; waiting for it"
     flock 9
 fi

@@ -89,9 +89,15 @@ if [ "$(id -u)" != 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 forbid_daemons
+log=.cache/apt.log
 # A third party's source that does not answer must not stop us: apt-get install decides.
-lists_are_fresh || apt-get update -qq || true
+lists_are_fresh || apt-get update -qq >"$log" 2>&1 || true
 # shellcheck disable=SC2086  # one word a package
-apt-get install -y -qq --no-install-recommends $missing
+apt-get install -y -qq --no-install-recommends $missing >>"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    echo "setup: expected apt-get to install $missing, found it failing as above (all of it is" \
+        "in $log); run 'apt-get update', then make again" >&2
+    exit 2
+}
 # shellcheck disable=SC2086
 keep_from_starting_at_boot $missing

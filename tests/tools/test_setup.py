@@ -17,7 +17,7 @@ def test_a_second_set_up_is_quick_and_says_nothing() -> None:
     done = subprocess.run(["tests/setup/all.sh"], cwd=ROOT, capture_output=True, text=True)
     seconds = time.monotonic() - start
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    assert seconds < 2
+    assert seconds < 5  # 0.2 on an idle machine; a download takes longer than that
 
 
 def test_two_set_ups_at_once_both_succeed() -> None:
