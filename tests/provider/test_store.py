@@ -1,0 +1,210 @@
+"""The store on SQLite and on PostgreSQL: schema, transactions, streams, alerts."""
+
+import threading
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from natwatch_provider.store import alerts, devices, streams
+from natwatch_provider.store.alerts import Evidence
+from natwatch_provider.store.database import Database, is_away
+from natwatch_provider.store.keys import Key, context_of
+from natwatch_provider.store.schema import metadata
+from natwatch_provider.store.streams import MAX_GAPS, Stream
+from tests.provider.postgres import Cluster
+
+BOOT = "0123456789abcdef"
+KEY = Key("udp/sip", "stream", "192.168.1.1|203.0.113.0/24")
+WHAT = {"kind": "shrink", "text": "…", "keepalive_s": 20.0}
+
+
+def evidence(severity: str = "critical", rule: str = "short") -> Evidence:
+    return Evidence(KEY, rule, severity, (39.6, 40.4), (14.6, None))
+
+
+def test_the_migrations_make_the_schema_that_the_code_knows(database: Database) -> None:
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_an_upgrade_of_a_new_schema_changes_nothing(database: Database) -> None:
+    database.upgrade()
+    assert database.schema_trouble() is None
+
+
+def test_two_collectors_upgrade_one_empty_database(address: str) -> None:
+    troubles: list[BaseException] = []
+
+    def upgrade() -> None:
+        database = Database(address)
+        try:
+            database.upgrade()
+        except BaseException as error:
+            troubles.append(error)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=upgrade) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+
+
+def test_a_database_without_schema_is_told_apart(address: str, tmp_path) -> None:
+    (tmp_path / "natwatch.db").touch()
+    database = Database(address)
+    assert "found none" in str(database.schema_trouble())
+    database.close()
+
+
+def test_a_file_that_is_missing_is_named_and_not_made(tmp_path) -> None:
+    trouble = Database(f"sqlite:///{tmp_path}/none.db").schema_trouble()
+    assert "none.db" in str(trouble)
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "mysql://a/b", "sqlite://"])
+def test_an_address_that_is_no_database_gets_one_sentence(address: str) -> None:
+    with pytest.raises(ValueError, match="expected a database such as sqlite:///") as caught:
+        Database(address)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_password_does_not_reach_the_log() -> None:
+    assert "hush" not in str(Database("postgresql://me:hush@127.0.0.1/natwatch"))
+
+
+STREAMS = (
+    # sequence received, answers (False: duplicate), high, gaps
+    ([1, 2, 3], [True, True, True], 3, []),
+    ([1, 1], [True, False], 1, []),
+    ([3, 1, 2], [True, True, True], 3, []),
+    ([5], [True], 5, [(1, 4)]),
+    ([5, 2, 2], [True, True, False], 5, [(1, 1), (3, 4)]),
+    ([5, 1, 4, 2, 3, 3], [True] * 5 + [False], 5, []),
+    ([2, 4, 6, 5, 5, 3], [True, True, True, True, False, True], 6, [(1, 1)]),
+    ([2**53, 2**53], [True, False], 2**53, [(1, 2**53 - 1)]),
+)
+
+
+@pytest.mark.parametrize(("received", "answers", "high", "gaps"), STREAMS)
+def test_a_stream_tells_new_reports_from_repeated_ones(received, answers, high, gaps) -> None:
+    stream = Stream("home-1", BOOT)
+    assert [stream.add(seq) for seq in received] == answers
+    assert (stream.high, stream.gaps) == (high, gaps)
+
+
+def test_a_stream_forgets_its_oldest_gaps_before_it_grows_without_end() -> None:
+    stream = Stream("home-1", BOOT)
+    for seq in range(2, 4 * MAX_GAPS, 2):
+        stream.add(seq)
+    assert len(stream.gaps) == MAX_GAPS
+    assert stream.gaps[-1] == (stream.high - 1, stream.high - 1)
+
+
+def test_the_anchor_is_the_earliest_that_reports_allow() -> None:
+    stream = Stream("home-1", BOOT)
+    stream.saw_report(received=1100.0, mono=50.0)
+    stream.saw_report(received=1060.0, mono=55.0)
+    stream.saw_report(received=1300.0, mono=60.0)
+    assert stream.anchor == 1005.0
+
+
+def test_a_stream_is_the_same_after_it_was_stored(database: Database) -> None:
+    for sequence in ([9, 4], [7]):
+        with database.writing() as connection:
+            devices.lock(connection, ["home-1"], 1.0)
+            found = streams.lock(connection, [("home-1", BOOT)])
+            for seq in sequence:
+                found[("home-1", BOOT)].add(seq)
+            streams.save(connection, found.values())
+    with database.writing() as connection:
+        stream = streams.lock(connection, [("home-1", BOOT)])[("home-1", BOOT)]
+    assert (stream.high, stream.gaps) == (9, [(1, 3), (5, 6), (8, 8)])
+
+
+def test_two_writers_of_one_device_wait_for_each_other(database: Database) -> None:
+    """Each adds one to conn, fifty times; without the lock some would be lost."""
+
+    def count() -> None:
+        for _ in range(25):
+            with database.writing() as connection:
+                found = devices.lock(connection, ["home-1"], 1.0)
+                found["home-1"].conn += 1
+                devices.save(connection, found.values())
+
+    threads = [threading.Thread(target=count) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.writing() as connection:
+        assert devices.lock(connection, ["home-1"], 1.0)["home-1"].conn == 50
+
+
+def test_an_exception_leaves_nothing_behind(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError), database.writing() as connection:
+        devices.lock(connection, ["home-1"], 1.0)
+        raise ZeroDivisionError
+    with database.reading() as connection:
+        assert not devices.known(connection, "home-1")
+
+
+def test_a_device_has_one_open_alert_whoever_raises_it(database: Database) -> None:
+    with database.writing() as connection:
+        devices.lock(connection, ["home-1"], 1.0)
+        alerts.raise_(connection, "home-1", evidence(), WHAT, 1.0)
+    with pytest.raises(IntegrityError), database.writing() as connection:
+        alerts.raise_(connection, "home-1", evidence(), WHAT, 2.0)
+
+
+def test_only_one_of_two_who_clear_an_alert_acts_on_it(database: Database) -> None:
+    with database.writing() as connection:
+        devices.lock(connection, ["home-1"], 1.0)
+        number = alerts.raise_(connection, "home-1", evidence(), WHAT, 1.0)
+        assert alerts.clear(connection, number, "recovery", 2.0)
+        assert not alerts.clear(connection, number, "recovery", 3.0)
+        assert alerts.open_id(connection, "home-1") is None
+        assert alerts.raise_(connection, "home-1", evidence(), WHAT, 4.0) != number
+
+
+def test_a_change_to_the_same_severity_is_no_change(database: Database) -> None:
+    with database.writing() as connection:
+        devices.lock(connection, ["home-1"], 1.0)
+        number = alerts.raise_(connection, "home-1", evidence("warning"), WHAT, 1.0)
+        assert alerts.change(connection, number, evidence("critical"), WHAT, 2.0)
+        assert not alerts.change(connection, number, evidence("critical"), WHAT, 3.0)
+
+
+CONTEXTS = (
+    ("192.168.1.1", "203.0.113.9", "192.168.1.1|203.0.113.0/24"),
+    ("192.168.1.1", "203.0.113.250", "192.168.1.1|203.0.113.0/24"),
+    (None, None, "-|-"),
+    ("10.0.0.1", None, "10.0.0.1|-"),
+    ("fe80::1", "2001:db8:1:2::3", "fe80::1|2001:db8:1::/48"),
+    ("192.168.1.1", "not an address", "192.168.1.1|not an address"),
+)
+
+
+@pytest.mark.parametrize(("gateway", "public", "context"), CONTEXTS)
+def test_a_context_is_the_gateway_and_the_public_prefix(gateway, public, context) -> None:
+    assert context_of(gateway, public) == context
+
+
+def test_a_stopped_server_is_away_and_then_back(cluster: Cluster) -> None:
+    database = Database(cluster.new_database())
+    database.upgrade()
+    cluster.pause()
+    try:
+        with pytest.raises(OperationalError) as caught, database.reading():
+            pass
+        assert is_away(caught.value)
+    finally:
+        cluster.restart()
+    with database.writing() as connection:
+        devices.lock(connection, ["home-1"], 1.0)
+    database.close()
