@@ -57,6 +57,7 @@ REFUSED = (
     ("no room for the message id", b"\x32\x06\x00\x03a/b\x00"),
     ("a topic that is not UTF-8", b"\x30\x04\x00\x02\xff\xfe"),
     ("a length of five bytes", b"\x30\xff\xff\xff\xff\x01"),
+    ("a web server's answer, before it is complete", b"HTTP/1.1"),
     ("a length over the limit", b"\x30\xff\xff\xff\x7f"),
 )
 

@@ -146,7 +146,7 @@ class Stream:
         if data is None:
             return None
         if not data:
-            self._fail(OSError(_ECONNRESET))
+            self._end(_CUT)
         self._shaken = self._heard = True
         return data
 
@@ -207,8 +207,10 @@ class Stream:
             self._fail(error)
 
     def _fail(self, error):
+        self._end(_sentence(error, self._endpoint.server_name))
+
+    def _end(self, sentence):
         self.close()
-        sentence = _sentence(error, self._endpoint.server_name)
         if sentence == _CUT and self._endpoint.ca and not self._heard:
             sentence = "it cut the connection at the TLS hand-shake: it may refuse our certificate"
         raise StreamClosed(sentence)

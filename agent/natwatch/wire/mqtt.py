@@ -107,13 +107,16 @@ class Decoder:
             if extent is None or extent[1] > len(self._buffer):
                 break
             body_start, end = extent
-            packets.append(_parse(self._buffer[start], self._buffer[body_start:end]))
+            first, body = self._buffer[start], self._buffer[body_start:end]
+            packets.append(_PARSERS[first >> 4](first & 15, body))
             start = end
         self._buffer = self._buffer[start:]
         return packets
 
     def _extent(self, start):
         """(start of the body, end) of the packet at *start*; None if its length is not here."""
+        if start < len(self._buffer):
+            _check_type(self._buffer[start])  # before its body: HTTP must not make us wait
         length = 0
         for place in range(4):
             index = start + 1 + place
@@ -131,14 +134,13 @@ class Decoder:
         raise ProtocolError("expected a length of at most 4 bytes, found a longer one")
 
 
-def _parse(first, body):
+def _check_type(first):
     parser = _PARSERS.get(first >> 4)
     if parser is None:
         raise ProtocolError("expected a packet for a client, found type %d" % (first >> 4))
     # Section 2.2.2: the flags are fixed for every type but PUBLISH.
     if parser is not _publish and first & 15:
         raise ProtocolError("expected flags 0 on type %d, found %d" % (first >> 4, first & 15))
-    return parser(first & 15, body)
 
 
 def _sized(body, size, name):
