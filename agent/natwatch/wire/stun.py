@@ -64,7 +64,7 @@ class StunError(ValueError):
     """These bytes are no STUN message. *counter* names the reason, for statistics."""
 
     def __init__(self, counter, text):
-        ValueError.__init__(self, text)
+        super().__init__(text)  # MicroPython has no ValueError.__init__
         self.counter = counter
 
 
@@ -136,7 +136,9 @@ def _ipv6_bytes(address):
     left = [int(group, 16) for group in head.split(":") if group]
     right = [int(group, 16) for group in tail.split(":") if group]
     gap = 8 - len(left) - len(right)
-    if gap < 0 or (gap and "::" not in address):
+    # struct truncates silently on MicroPython, so each group is checked here.
+    wide = [group for group in left + right if not 0 <= group <= 0xFFFF]
+    if wide or gap < 0 or (gap and "::" not in address) or "::" in tail:
         raise ValueError("expected an IP address, found %r" % address)
     return b"".join([struct.pack(">H", group) for group in left + [0] * gap + right])
 
