@@ -1,8 +1,11 @@
 """The reflector without sockets or clocks: datagrams in, datagrams out (docs/protocol.md).
 
 `now` is an int of milliseconds that only goes forward; wall time is asked of a callable, since
-only TIME needs it. Every datagram ends in exactly one counter of `counters`, or in the counter
-of the StunError that dropped it.
+only TIME needs it. Every datagram that comes in adds one to exactly one counter.
+
+One core of an ordinary machine takes some 20,000 requests of the extension a second; half of
+that is parsing. HMAC in C instead of natwatch.wire.auth's would save a tenth: not worth a
+second implementation.
 """
 
 from collections import Counter
@@ -128,9 +131,8 @@ class Reflector:
         if len(audit) + len(cancel) > MAX_IDS:
             self.counters["control_too_many_ids"] += 1
             return self._error(message, key, 400, [])
-        self.counters["control"] += 1
-        if not self._holds.control(name, key, local, source, now):
-            self.counters["refused_devices"] += 1
+        known = self._holds.control(name, key, local, source, now)
+        self.counters["control" if known else "control_refused_devices"] += 1
         for txid in cancel:
             self._holds.cancel(name, txid, now)
         attributes = [(stun.XOR_MAPPED_ADDRESS, source), *fresh]
@@ -159,12 +161,12 @@ class Reflector:
                 return self._drop("repeated")
             self.counters["rearmed"] += 1
             return self._answer(tooth)
-        full = self._holds.no_room(name)
-        if full:
-            return self._drop(full)
         hold = message.get(stun.HOLD)
         outcome, counter = self._judge(message, name, hold, source, now)
-        self.counters[counter] += 1
+        full = self._holds.no_room(name, outcome == stun.HELD)
+        self.counters[full or counter] += 1
+        if full:
+            return []
         record = stun.Record(message.txid, outcome, requests=1, mapped=source)
         tooth = self._holds.keep(name, key, record, hold, source=source, local=local, now=now)
         return self._answer(tooth) if outcome == stun.HELD else []

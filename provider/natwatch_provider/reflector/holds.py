@@ -14,6 +14,9 @@ from natwatch_provider.reflector.layout import Endpoint
 
 MAX_OUTSTANDING = 512  # pushes that one device may wait for
 MAX_TEETH_OF_ONE = 2048  # outstanding ones and those kept for audits
+# Failures are remembered only while a device has fewer teeth than this: somebody who replays
+# old requests must not fill the rest.
+MAX_TEETH_FOR_FAILURES = 512
 MAX_TEETH = 262_144
 MAX_DEVICES = 65_536
 MAX_DELAY = 900_000  # ms
@@ -83,12 +86,13 @@ class Holds:
         device = self._devices.get(name)
         return device.teeth.get(txid) if device else None
 
-    def no_room(self, name: str) -> str | None:
-        """Which limit forbids another tooth to this device: a counter's name, or None."""
+    def no_room(self, name: str, held: bool) -> str | None:
+        """Which limit forbids another tooth, *held* or failed: a counter, or None."""
         device = self._devices.get(name)
-        if device is None:
-            return "refused_devices" if len(self._devices) >= MAX_DEVICES else None
-        if len(device.teeth) >= MAX_TEETH_OF_ONE:
+        if device is None and len(self._devices) >= MAX_DEVICES:
+            return "refused_devices"
+        limit = MAX_TEETH_OF_ONE if held else MAX_TEETH_FOR_FAILURES
+        if device is not None and len(device.teeth) >= limit:
             return "refused_teeth"
         return "refused_total" if self._teeth >= MAX_TEETH else None
 
