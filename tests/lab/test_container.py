@@ -17,7 +17,9 @@ from tests.lab import HOME, Lab
 
 ROOT = Path(__file__).parents[2]
 # In Debian's own Python, because an ordinary user may be unable to read the tree's.
-ORDINARY = ["runuser", "-u", "nobody", "--", "/usr/bin/python3", "-B"]
+# setpriv becomes the program, so that a kill reaches it.
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+ORDINARY = [*NOBODY, "/usr/bin/python3", "-B"]
 ENTER = ["-m", "tests.lab.enter"]
 BUILD = """
 import sys, time
