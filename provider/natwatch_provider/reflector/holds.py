@@ -14,9 +14,7 @@ from natwatch_provider.reflector.layout import Endpoint
 
 MAX_OUTSTANDING = 512  # pushes that one device may wait for
 MAX_TEETH_OF_ONE = 2048  # outstanding ones and those kept for audits
-# Failures are remembered only while a device has fewer teeth than this: somebody who replays
-# old requests must not fill the rest.
-MAX_TEETH_FOR_FAILURES = 512
+MAX_FAILURES = 512  # of these, refused ones: who replays old requests must not fill the table
 MAX_TEETH = 262_144
 MAX_DEVICES = 65_536
 MAX_DELAY = 900_000  # ms
@@ -45,7 +43,8 @@ class Tooth:
         self.since = 0  # ms: the idle time counts from here
         self.due = 0  # ms: the next copy, witness, or the end of the record
         self.step = 0  # even: a copy is next; odd: a witness is
-        self.pending = False
+        self.failed = record.outcome != HELD
+        self.pending = not self.failed
 
     def next_copy(self, now: int) -> Pushed:
         """Count one more copy, sent at *now*, and say what it says."""
@@ -68,6 +67,7 @@ class Device:
         self.key = key
         self.teeth: dict[bytes, Tooth] = {}
         self.outstanding = 0
+        self.failures = 0
         self.control: tuple[Endpoint, Endpoint] | None = None  # (local, the device's address)
         self.due = 0  # ms: the control flow is forgotten then
 
@@ -91,9 +91,11 @@ class Holds:
         device = self._devices.get(name)
         if device is None and len(self._devices) >= MAX_DEVICES:
             return "refused_devices"
-        limit = MAX_TEETH_OF_ONE if held else MAX_TEETH_FOR_FAILURES
-        if device is not None and len(device.teeth) >= limit:
-            return "refused_teeth"
+        if device is not None:
+            if len(device.teeth) >= MAX_TEETH_OF_ONE:
+                return "refused_teeth"
+            if not held and device.failures >= MAX_FAILURES:
+                return "refused_failures"
         return "refused_total" if self._teeth >= MAX_TEETH else None
 
     def outstanding(self, name: str) -> int:
@@ -112,12 +114,12 @@ class Holds:
         device = self._devices.setdefault(name, Device(name, key))
         tooth = Tooth(device, record, hold, source, local)
         tooth.first = tooth.since = now
-        tooth.pending = record.outcome == HELD
-        if tooth.pending:
+        if tooth.failed:
+            device.failures += 1
+            tooth.due = _forget_at(tooth, now)
+        else:
             device.outstanding += 1
             tooth.due = now + hold.delay
-        else:
-            tooth.due = _forget_at(tooth, now)
         device.teeth[record.txid] = tooth
         self._teeth += 1
         self._push(tooth)
@@ -178,9 +180,7 @@ class Holds:
             elif item.pending:
                 return item
             else:
-                del item.device.teeth[item.record.txid]
-                self._teeth -= 1
-                self._forget_if_empty(item.device)
+                self._forget(item)
         return None
 
     def done(self, tooth: Tooth, now: int) -> None:
@@ -196,6 +196,12 @@ class Holds:
         tooth.pending = False
         tooth.device.outstanding -= 1
         tooth.due = _forget_at(tooth, now)
+
+    def _forget(self, tooth: Tooth) -> None:
+        del tooth.device.teeth[tooth.record.txid]
+        tooth.device.failures -= tooth.failed
+        self._teeth -= 1
+        self._forget_if_empty(tooth.device)
 
     def _forget_if_empty(self, device: Device) -> None:
         if not device.teeth and device.control is None:
