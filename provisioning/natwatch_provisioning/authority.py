@@ -222,8 +222,7 @@ def _write_pair(
     identity = Identity(folder / f"{stem}.pem", folder / f"{stem}.key")
     secret = key.private_bytes(
         serialization.Encoding.PEM,
-        # mbedTLS reads "BEGIN EC PRIVATE KEY" in builds where PKCS 8 is left out.
-        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
     folder.mkdir(parents=True, exist_ok=True)
