@@ -7,7 +7,7 @@ import time
 
 from natwatch import VERSION, config, port
 from natwatch.daemon.loop import Loop
-from natwatch.daemon.service import Service, hexadecimal, sentence
+from natwatch.daemon.service import hexadecimal, progress, sentence
 from natwatch.probes.lifetime import CLASSES, Lifetime
 from natwatch.probes.session import Session
 from natwatch.wire.auth import valid_device_id
@@ -176,7 +176,7 @@ def lifetime(arguments):
 def _measure(session, engine):
     """Run *engine* to its end, with progress. The last result, or None without a reflector."""
     loop = Loop(session)
-    progress = Progress()
+    shown = Progress()
     try:
         began = port.now()
         loop.start(session, began)
@@ -187,12 +187,12 @@ def _measure(session, engine):
             now = port.now()
             if session.boot is None and session.trouble and now - began > _NO_REFLECTOR:
                 return None
-            progress.show(engine.progress(now), now)
+            shown.show(engine.progress(now), now)
             for result in engine.take_results():
                 pass  # the last one is the answer
         return result
     finally:
-        progress.end()
+        shown.end()
         loop.close()
 
 
@@ -209,12 +209,7 @@ class Progress:
             self._next = now + _PROGRESS
         if now < self._next:
             return
-        text = "%s: alive at %.1f s so far, %d bindings open, at most %d s left" % (
-            state["phase"],
-            state["alive"] / 1000,
-            state["open"],
-            state["left"] // 1000,
-        )
+        text = progress(state)
         if self._terminal:
             self._next = now + _PROGRESS
             padding = " " * max(0, self._width - len(text))

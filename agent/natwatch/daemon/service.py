@@ -9,6 +9,9 @@ from natwatch.probes.session import Session
 from natwatch.probes.watch import Watch
 
 
+_PROGRESS = 15000  # ms between two lines while a search is under way
+
+
 def hexadecimal(data):
     """Lower-case hex digits of bytes."""
     return "".join(["%02x" % byte for byte in data])
@@ -32,6 +35,7 @@ class Service:
         self._running = []  # (Key, engine)
         self._measurements = 0
         self._trouble = None
+        self._progress_at = 0
 
     def start(self):
         now = port.now()
@@ -57,6 +61,7 @@ class Service:
             if engine.done:
                 self._end(key, engine, now)
         self._say_trouble()
+        self._say_progress(now)
         if self.link is not None:
             for event in self.link.take_events():
                 if event[0] == "say":
@@ -84,6 +89,7 @@ class Service:
             engine = Lifetime(self.session, key.key, limit, bindings, self.pace, key.suspect)
             text = "searching for the lifetime" if key.suspect is None else "confirming the change"
             self.say("%s %s: %s" % (key.key + (text,)))
+            self._progress_at = now + _PROGRESS
         self._running.append((key, engine))
         self.loop.start(engine, now)
 
@@ -126,6 +132,13 @@ class Service:
             return wall, "ntp"
         return reflector, "reflector"
 
+    def _say_progress(self, now):
+        """A line now and then while a search is under way; it may take minutes."""
+        for key, engine in self._running:
+            if key.doing != plan.WATCH and now >= self._progress_at:
+                self._progress_at = now + _PROGRESS
+                self.say("%s %s: %s" % (key.key + (progress(engine.progress(now)),)))
+
     def _say_trouble(self):
         """A trouble with the reflector once, and once that it is over."""
         trouble = self.session.trouble
@@ -134,6 +147,16 @@ class Service:
         if (trouble is None) != (self._trouble is None):
             self.say(trouble or "the reflector answers again")
             self._trouble = trouble
+
+
+def progress(state):
+    """One plain line from a search's progress()."""
+    return "%s: alive at %.1f s so far, %d bindings waiting, at most %d s left" % (
+        state["phase"],
+        state["alive"] / 1000,
+        state["open"],
+        state["left"] // 1000,
+    )
 
 
 def sentence(result):

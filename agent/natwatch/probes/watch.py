@@ -11,6 +11,7 @@ from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN, Teeth
 
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
 _GUARDS = (0.75, 0.5, 0.3)  # of lo
+_SOONEST = 10000  # ms between two reports, however short the period
 _MEMORY = 100  # spent teeth that are remembered between two reports
 _BLIND = 2.5  # lifetimes without one known answer, after which the watch says so
 
@@ -124,8 +125,8 @@ class Watch:
         self._recent = []
 
     def _confirm(self, now):
-        """Report the bracket once both its sides were seen again, at most once a lifetime."""
-        if now - self._reported < max(self.period, self.below):
+        """Report the bracket once both its sides were seen again, at most once a period."""
+        if now - self._reported < max(self.period, _SOONEST):
             return
         kinds = [tooth.comb for tooth in self._recent if tooth.phase != UNKNOWN]
         if BELOW in kinds and (ABOVE in kinds or self.above is None):

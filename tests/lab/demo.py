@@ -1,0 +1,154 @@
+"""make demo: a NAT timeout shrinks and the NOC is told, with real parts, in a few minutes.
+
+KEEP=1 leaves everything up afterwards and says what to try.
+"""
+
+import os
+import re
+import shlex
+import sys
+import threading
+import time
+
+from tests.lab import HOME, R2, Lab, container
+from tests.lab.stage import Stage, wait_for
+
+OLD, NEW = 40, 15  # seconds
+DEVICE = "demo-box"
+_BASELINE = 3
+_PATIENCE = 200  # s for each step; all of them together take under four minutes
+
+
+class Narrator:
+    """Plain lines with the time since the start; relays what the programs log."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+        self._colour = sys.stdout.isatty()
+        self.done = threading.Event()
+
+    def say(self, text: str, who: str = "demo") -> None:
+        passed = int(time.monotonic() - self._began)
+        line = f"{passed // 60}:{passed % 60:02d}  {who:<9} {text}"
+        if self._colour and who == "demo":
+            line = f"\033[1m{line}\033[0m"
+        with self._lock:
+            print(line, flush=True)
+
+    def relay(self, stage: Stage, name: str, who: str) -> None:
+        """Print each new line of a program's log, without the program's own time stamp."""
+
+        def follow() -> None:
+            with open(stage.logs[name], errors="replace") as log:
+                while not self.done.is_set():
+                    line = log.readline()
+                    if line.endswith("\n"):
+                        self.say(re.sub(r"^[\d:T.\-Z]+ ", "", line.rstrip()), who)
+                    elif not line:
+                        time.sleep(0.1)
+
+        threading.Thread(target=follow, daemon=True).start()
+
+
+def main() -> int:
+    return container.run(show)
+
+
+def show() -> int:
+    narrator = Narrator()
+    try:
+        with Lab(HOME) as lab:
+            play(lab, narrator)
+            if os.environ.get("KEEP") == "1":
+                keep(lab, narrator)
+    except KeyboardInterrupt:
+        narrator.done.set()
+        narrator.say("stopped; everything that was started has ended")
+        return 130
+    narrator.say("all of it is gone again: no process, no namespace, no file is left")
+    return 0
+
+
+def play(lab: Lab, narrator: Narrator) -> None:
+    stage = Stage(lab)
+    narrator.say(
+        "a home (phone, router with NAT) and a provider, as network namespaces; about 4 minutes"
+    )
+    lab.router.set_timers(udp=OLD, stream=OLD)
+    lab.router.set_filter(allow=R2)
+    stage.start_reflector()
+    stage.start_broker()
+    stage.start_collector()
+    narrator.relay(stage, "collector", "collector")
+    narrator.say("running: reflector, Mosquitto over TLS, collector on SQLite")
+    narrator.say(f"the router's NAT keeps a UDP binding {OLD} s; the probe does not know that")
+    stage.start_agent(DEVICE)
+    narrator.relay(stage, DEVICE, "probe")
+    narrator.say(
+        "the probe opens many bindings to port 5060 at once, lets each be silent for another"
+    )
+    narrator.say(
+        f"time, and hears from which ones a push still arrives ({_BASELINE} results: the baseline)"
+    )
+
+    def results() -> list[dict[str, object]]:
+        if not stage.noc("devices"):
+            return []
+        rows = stage.noc("lifetimes", DEVICE)["measurements"]
+        return [row for row in rows if row["lo"] is not None and row["hi"] is not None]
+
+    wait_for(
+        lambda: len(results()) >= _BASELINE or None,
+        _PATIENCE,
+        "a baseline",
+        lambda: stage.log(DEVICE),
+    )
+    lab.router.set_timers(udp=NEW, stream=NEW)
+    changed = time.monotonic()
+    narrator.say(f"NOW the router's NAT is set to {NEW} s, as a firmware update might do")
+    line = stage.expect("collector", r"ALERT \d+ RAISED critical", _PATIENCE)
+    took = time.monotonic() - changed
+    time.sleep(0.5)  # let the relayed lines come out first
+    narrator.say(f"the alert stands in the database {took:.0f} s after the change")
+    announce(line)
+    print(noc_table(lab, stage, "alerts"))
+
+
+def announce(line: str) -> None:
+    """The alert for people: old value, new value, what it means for a phone."""
+    found = re.search(r"old=(\S+) new=([^\s:]+): (.*)", line)
+    if found is None:
+        raise SystemExit(f"expected an alert line with old and new value, found: {line}")
+    old, new, meaning = found.groups()
+    bar = "-" * 78
+    print(f"\n{bar}\n  ALERT for {DEVICE}: the NAT timeout shrank")
+    print(f"    old value  {old}\n    new value  {new}\n    for a phone: {meaning}\n{bar}\n")
+
+
+def noc_table(lab: Lab, stage: Stage, *arguments: str) -> str:
+    argv = [f"{os.path.dirname(sys.executable)}/natwatch-noc", "--database", stage.database]
+    return lab.run("provider", [*argv, *arguments])
+
+
+def keep(lab: Lab, narrator: Narrator) -> None:
+    stage_database = f"sqlite:///{lab.scratch}/natwatch.db"
+    inside = f"nsenter --mount --pid --net --target {lab.keeper()} --"
+    folder = os.path.dirname(sys.executable)
+    narrator.say("KEEP=1: everything stays up. In another terminal (as root), try:")
+    on_router = f"{inside} nsenter --net=/run/netns/router"
+    for what, command in (
+        ("the fleet", f"{inside} {folder}/natwatch-noc --database {stage_database} devices"),
+        ("its lifetimes", f"{inside} {folder}/natwatch-noc --database {stage_database} lifetimes {DEVICE}"),
+        ("the NAT's bindings", f"{on_router} conntrack -L"),
+        ("heal the NAT", f"{on_router} sysctl -w net.netfilter.nf_conntrack_udp_timeout_stream={OLD}"),
+    ):
+        print(f"  {what + ':':<20} {command}")
+    print(f"  {'the logs:':<20} {inside} tail -f {shlex.quote(str(lab.scratch))}/*.log")
+    print("Ctrl-C ends it all.", flush=True)
+    while True:
+        time.sleep(3600)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
