@@ -106,8 +106,10 @@ def test_birth_and_goodbye_are_heard(
     assert (birth["online"], birth["boot"], birth["conn"]) == (True, BOOT, 1)
     assert birth["interpreter"] in ("cpython", "micropython")
     device.stop()
-    until(lambda: len(collector.states("box-1")) == 2, "goodbye")
-    assert collector.states("box-1")[1] == {"online": False, "boot": BOOT, "conn": 1}
+    until(lambda: len(collector.states("box-1")) > 1, "goodbye")
+    # The broker may send the will as well, if it cannot deliver its last PUBACK any more.
+    goodbye = {"online": False, "boot": BOOT, "conn": 1}
+    assert all(state == goodbye for state in collector.states("box-1")[1:])
 
 
 def test_a_killed_device_leaves_its_will(

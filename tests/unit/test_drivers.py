@@ -10,6 +10,7 @@ import socket
 import sys
 
 from natwatch import port
+from natwatch.daemon import link_own
 from natwatch.daemon.connection import CONNECT_TIME
 from natwatch.daemon.link_own import Driver as OwnDriver
 from natwatch.port.stream import Endpoint
@@ -183,6 +184,25 @@ def test_many_messages_in_one_piece_all_arrive():
             scene.turn(1)
         assert scene.events == [("message", "down/ack", b"y")] * 200, len(scene.events)
         scene.close()
+
+
+def test_what_one_turn_leaves_unread_is_read_without_another_poll():
+    # TLS holds bytes that poll() does not see: a timer must ask for the next turn.
+    usual = link_own._READS
+    link_own._READS = 1
+    try:
+        scene = Scene(OwnDriver).accept()
+        scene.broker.send(mqtt.publish("down/ack", b"z" * 1000, 0, None) * 10)
+        scene.turn(0, REAL)
+        assert scene.driver.next_timer() == 0
+        for _ in range(5):
+            scene.driver.handle_timer(0)
+        scene.events += scene.driver.take_events()
+        assert len(scene.events) == 10, len(scene.events)
+        assert scene.driver.next_timer() == 60000
+    finally:
+        link_own._READS = usual
+    scene.close()
 
 
 def test_a_refused_subscription_ends_the_connection():

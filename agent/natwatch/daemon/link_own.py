@@ -56,8 +56,9 @@ class Driver(Connection):
         self._flush()
 
     def _keepalive_timer(self):
-        if self._unread:
-            return 0
+        return 0 if self._unread else self._silence_timer()
+
+    def _silence_timer(self):
         keepalive = self._keepalive_s * 1000
         if self._pinged is not None:
             return self._pinged + keepalive // 2
@@ -66,7 +67,7 @@ class Driver(Connection):
     def _keepalive(self, now):
         if self._unread:
             self._exchange(now)
-        if now < self._keepalive_timer():
+        if now < self._silence_timer():
             return
         if self._pinged is not None:
             raise StreamClosed("no answer for %d s" % ((now - self._heard) // 1000))

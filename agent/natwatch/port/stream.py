@@ -155,10 +155,6 @@ class Stream:
         try:
             count = (self._socket.write if _MICROPYTHON else self._socket.send)(data)
         except (OSError, ValueError) as error:
-            # A server that refuses our certificate says so and hangs up: what it said may
-            # still lie unread behind the broken pipe.
-            if _sentence(error, None) == _CUT:
-                self.read()
             count = self._trouble(error)
         if count:
             self._shaken = True
