@@ -188,8 +188,7 @@ def _measure(session, engine):
             if session.boot is None and session.trouble and now - began > _NO_REFLECTOR:
                 return None
             shown.show(engine.progress(now), now)
-            for result in engine.take_results():
-                pass  # the last one is the answer
+            result = (engine.take_results() or [result])[-1]
         return result
     finally:
         shown.end()

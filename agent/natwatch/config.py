@@ -165,7 +165,8 @@ def _fields(prefix, value, table, known):
         good, expected, default = table[field]
         if field not in value or (value[field] is None and default is None):
             if default is _REQUIRED:
-                raise ConfigError("field %s%s: expected %s, found nothing" % (prefix, field, expected))
+                text = "field %s%s: expected %s, found nothing"
+                raise ConfigError(text % (prefix, field, expected))
             result[field] = default
         elif good(value[field]):
             result[field] = value[field]

@@ -15,7 +15,6 @@ from tests.lab.stage import Stage, wait_for
 
 OLD, NEW = 40, 15  # seconds
 DEVICE = "demo-box"
-_BASELINE = 3
 _PATIENCE = 200  # s for each step; all of them together take under four minutes
 
 
@@ -88,22 +87,9 @@ def play(lab: Lab, narrator: Narrator) -> None:
     narrator.say(
         "the probe opens many bindings to port 5060 at once, lets each be silent for another"
     )
-    narrator.say(
-        f"time, and hears from which ones a push still arrives ({_BASELINE} results: the baseline)"
-    )
+    narrator.say("time, and hears from which ones a push still arrives (3 results: the baseline)")
 
-    def results() -> list[dict[str, object]]:
-        if not stage.noc("devices"):
-            return []
-        rows = stage.noc("lifetimes", DEVICE)["measurements"]
-        return [row for row in rows if row["lo"] is not None and row["hi"] is not None]
-
-    wait_for(
-        lambda: len(results()) >= _BASELINE or None,
-        _PATIENCE,
-        "a baseline",
-        lambda: stage.log(DEVICE),
-    )
+    wait_for(lambda: stage.baseline(DEVICE), _PATIENCE, "a baseline", lambda: stage.log(DEVICE))
     lab.router.set_timers(udp=NEW, stream=NEW)
     changed = time.monotonic()
     narrator.say(f"NOW the router's NAT is set to {NEW} s, as a firmware update might do")
@@ -139,9 +125,15 @@ def keep(lab: Lab, narrator: Narrator) -> None:
     on_router = f"{inside} nsenter --net=/run/netns/router"
     for what, command in (
         ("the fleet", f"{inside} {folder}/natwatch-noc --database {stage_database} devices"),
-        ("its lifetimes", f"{inside} {folder}/natwatch-noc --database {stage_database} lifetimes {DEVICE}"),
+        (
+            "its lifetimes",
+            f"{inside} {folder}/natwatch-noc --database {stage_database} lifetimes {DEVICE}",
+        ),
         ("the NAT's bindings", f"{on_router} conntrack -L"),
-        ("heal the NAT", f"{on_router} sysctl -w net.netfilter.nf_conntrack_udp_timeout_stream={OLD}"),
+        (
+            "heal the NAT",
+            f"{on_router} sysctl -w net.netfilter.nf_conntrack_udp_timeout_stream={OLD}",
+        ),
     ):
         print(f"  {what + ':':<20} {command}")
     print(f"  {'the logs:':<20} {inside} tail -f {shlex.quote(str(lab.scratch))}/*.log")

@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from natwatch.wire.auth import device_key
 from natwatch_provisioning.authority import Authority
 from natwatch_provisioning.broker import write_configuration
-
 from tests.lab.lab import Lab, LabError
 from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B
 
@@ -39,8 +38,9 @@ _MOSQUITTO = "/usr/sbin/mosquitto"
 class Stage:
     """The provider's side on host ``provider``, agents on host ``phone``."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, secure: bool = True) -> None:
         self.lab = lab
+        self.secure = secure  # False: a broker without TLS, to see what TLS costs
         self.folder = lab.scratch
         self.database = f"sqlite:///{self.folder}/natwatch.db"
         self.master = secrets.token_bytes(32)
@@ -61,6 +61,12 @@ class Stage:
 
     def prepare_broker(self) -> None:
         """Certificates and configuration, as provisioning makes them."""
+        if not self.secure:
+            (self.folder / "broker").mkdir()
+            ports = "".join(f"listener {port} {BROKER}\n" for port in (8883, 443, SERVICE_PORT))
+            text = f"user root\nallow_anonymous true\n{ports}"
+            (self.folder / "broker/mosquitto.conf").write_text(text)
+            return
         authority = Authority.create(self.folder / "authority", "Lab CA")
         server = authority.issue_server([BROKER_NAME, BROKER], self.folder / "broker")
         authority.issue_service("collector", self.folder / "services")
@@ -87,15 +93,16 @@ class Stage:
             return caller.connect_ex((BROKER, SERVICE_PORT)) == 0
 
     def start_collector(self) -> subprocess.Popen[Any]:
-        services = self.folder / "services"
         argv = [
             *(str(_PROGRAMS / "natwatch-collector"), "--database", self.database),
             *("--broker", f"{BROKER}:{SERVICE_PORT}"),
-            *("--ca", str(self._authority.certificate)),
-            *("--certificate", str(services / "collector.pem")),
-            *("--key", str(services / "collector.key")),
             *("--profile", str(PROFILE), "--baseline-days", "0"),
         ]
+        if self.secure:
+            services = self.folder / "services"
+            argv += ["--ca", str(self._authority.certificate)]
+            argv += ["--certificate", str(services / "collector.pem")]
+            argv += ["--key", str(services / "collector.key")]
         process = self.spawn("collector", "provider", argv)
         self.expect("collector", "broker.*connected|connected.*broker|listening", 20)
         return process
@@ -114,10 +121,11 @@ class Stage:
             "watch": [["udp/sip", "stream"]],
         }
         if (self.folder / "broker").exists():
-            identity = self._authority.issue_device(device, self.folder / "devices")
             config["brokers"] = [
                 {"host": BROKER, "port": port, "server_name": BROKER_NAME} for port in (8883, 443)
             ]
+        if self.secure and "brokers" in config:
+            identity = self._authority.issue_device(device, self.folder / "devices")
             config["tls"] = {
                 "ca": str(self._authority.certificate),
                 "certificate": str(identity.certificate),
@@ -155,6 +163,13 @@ class Stage:
         argv = [str(_PROGRAMS / "natwatch-noc"), "--database", self.database, *arguments, "--json"]
         return json.loads(self.lab.run("provider", argv))
 
+    def baseline(self, device: str) -> bool:
+        """Whether the collector has three brackets of *device*, enough to see a shrink."""
+        if not self.noc("devices"):
+            return False
+        rows = self.noc("lifetimes", device)["measurements"]
+        return len([r for r in rows if r["lo"] is not None and r["hi"] is not None]) >= 3
+
     def log(self, name: str) -> str:
         """All that the program called *name* has said so far."""
         return self.logs[name].read_text(errors="replace")
@@ -164,7 +179,9 @@ class Stage:
         expression = re.compile(pattern)
 
         def line() -> str | None:
-            return next((one for one in self.log(name).splitlines() if expression.search(one)), None)
+            return next(
+                (one for one in self.log(name).splitlines() if expression.search(one)), None
+            )
 
         return wait_for(line, seconds, f"{name} to say {pattern!r}", lambda: self.log(name))
 

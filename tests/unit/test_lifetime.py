@@ -1,9 +1,9 @@
 """The lifetime engine against a simulated NAT: brackets, cost, honesty."""
 
+from world import ADDRESS, DEVICE, KEY, Nat, World
+
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.session import Session
-
-from world import ADDRESS, DEVICE, KEY, Nat, World
 
 LIMIT = 600000
 

@@ -1,10 +1,10 @@
 """The watch against a simulated NAT: it notices what changes and stays quiet when nothing does."""
 
+from world import ADDRESS, DEVICE, KEY, Nat, World
+
 from natwatch.daemon import plan
 from natwatch.probes.session import Session
 from natwatch.probes.watch import Watch
-
-from world import ADDRESS, DEVICE, KEY, Nat, World
 
 STREAM = ("udp/sip", "stream")
 

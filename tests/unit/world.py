@@ -134,7 +134,10 @@ class Reflector:
             self.world.at(now + hold.delay + 200 * copy, self._push, record, local, copy, hold)
 
     def _push(self, record, local, copy, hold):
-        if record.outcome == stun.CANCELED or record.last + hold.delay + 200 * copy != self.world.now:
+        if (
+            record.outcome == stun.CANCELED
+            or record.last + hold.delay + 200 * copy != self.world.now
+        ):
             return
         record.outcome = stun.PUSHED
         record.copies = copy + 1

@@ -38,7 +38,7 @@ class Loop:
         """Forget *engine* and close its sockets."""
         self._send(engine)
         self.engines.remove(engine)
-        for owner, flow in [key for key in self._flows if key[0] == id(engine)]:
+        for _, flow in [key for key in self._flows if key[0] == id(engine)]:
             self._close(engine, flow)
 
     def turn(self, most=_LONGEST):

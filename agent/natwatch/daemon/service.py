@@ -8,7 +8,6 @@ from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.session import Session
 from natwatch.probes.watch import Watch
 
-
 _PROGRESS = 15000  # ms between two lines while a search is under way
 
 

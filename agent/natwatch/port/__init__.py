@@ -1,9 +1,9 @@
 """All that differs between CPython and MicroPython, and all that touches the operating system.
 
-    now()        ms since some start; monotonic, never wraps
-    wall()       seconds since 1970 as the system believes, or None where the clock is unset
-    random(n)    n random bytes from the kernel
-    interpreter  "cpython" or "micropython"
+now()        ms since some start; monotonic, never wraps
+wall()       seconds since 1970 as the system believes, or None where the clock is unset
+random(n)    n random bytes from the kernel
+interpreter  "cpython" or "micropython"
 """
 
 import os

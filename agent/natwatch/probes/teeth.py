@@ -15,7 +15,8 @@ from natwatch.wire import stun
 
 ONEWAY, REPLIED, STREAM = "oneway", "replied", "stream"  # UDP-1, -2, -3 of Hätönen, IMC 2010
 
-GREETING, PAUSING, ASKING, WAITING, AUDITING = "greeting", "pausing", "asking", "waiting", "auditing"
+GREETING, PAUSING, ASKING = "greeting", "pausing", "asking"
+WAITING, AUDITING = "waiting", "auditing"
 ALIVE, EXPIRED, UNKNOWN = "alive", "expired", "unknown"
 
 # (phase, event) -> phase. What is not here is counted and changes nothing: the network may

@@ -98,7 +98,8 @@ def decode(payload):
     )
     for field, good, expected in checks:
         if not good:
-            raise ValueError("field %s: expected %s, found %r" % (field, expected, value.get(field)))
+            found = value.get(field)
+            raise ValueError("field %s: expected %s, found %r" % (field, expected, found))
     return Envelope(
         value["boot"], value["seq"], value["t"], value["tq"], value["mono"], kind, value["data"]
     )
@@ -112,11 +113,12 @@ def encode_ack(boot, ranges):
 def decode_ack(payload):
     """(boot, [(first, last), …]) of an acknowledgement. Raises ValueError with one sentence."""
     value = load_object(payload)
-    if not valid_boot(value.get("boot")):
-        raise ValueError("field boot: expected 16 lower-case hex digits, found %r" % value.get("boot"))
+    boot = value.get("boot")
+    if not valid_boot(boot):
+        raise ValueError("field boot: expected 16 lower-case hex digits, found %r" % (boot,))
     ranges = value.get("ranges")
     if not isinstance(ranges, list):
-        raise ValueError("field ranges: expected a list of [first, last], found %r" % ranges)
+        raise ValueError("field ranges: expected a list of [first, last], found %r" % (ranges,))
     pairs = []
     for pair in ranges:
         if (
@@ -125,9 +127,10 @@ def decode_ack(payload):
             or not _is_int(pair[0], 1, 2**53)
             or not _is_int(pair[1], pair[0], 2**53)
         ):
-            raise ValueError("field ranges: expected [first, last] with first <= last, found %r" % pair)
+            text = "field ranges: expected [first, last] with first <= last, found %r"
+            raise ValueError(text % (pair,))
         pairs.append((pair[0], pair[1]))
-    return value["boot"], pairs
+    return boot, pairs
 
 
 def ranges_of(numbers):
