@@ -27,11 +27,12 @@ test-cpython: setup
 test-micropython: setup
 	$(MICROPYTHON) tests/micropython/run.py
 
-lint: setup  ## ruff, mypy, shellcheck
+lint: setup  ## ruff, mypy, shellcheck, and mpy-cross of every device file
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	shellcheck $(SHELL_FILES)
+	$(PYTHON) -m pytest tests/tools/test_compiles.py
 
 bench-lifetime: setup  ## measured brackets, costs and times beside a doubling search
 	$(PYTHON) -m tests.bench.lifetime

@@ -13,7 +13,7 @@ if ! flock --timeout 1 9; then
     echo "setup: another set-up is running in this tree; waiting for it"
     flock 9
 fi
-# The steps must not inherit the lock: what they leave running would hold it.
-tests/setup/debian.sh 9>&-
-tests/setup/venv.sh 9>&-
-tests/setup/micropython.sh 9>&-
+# The steps inherit the lock: a pip orphaned by a kill has ended before the next set-up begins.
+tests/setup/debian.sh
+tests/setup/venv.sh
+tests/setup/micropython.sh
