@@ -1,0 +1,100 @@
+"""The configuration: what is wrong is told in one sentence that names the field."""
+
+from natwatch import cli, config
+
+GOOD = {
+    "device": "nw-000001",
+    "reflector": {"address": "192.0.2.1", "key": "0f" * 32},
+    "brokers": [{"host": "192.0.2.2", "server_name": "mqtt.example"}],
+    "tls": {"ca": "ca.pem", "certificate": "box.pem", "key": "box.key"},
+}
+
+
+def changed(path, value):
+    """GOOD with the field at *path* replaced, or removed where *value* is None."""
+    copy = {name: GOOD[name] for name in GOOD}
+    target = copy
+    for step in path[:-1]:
+        target[step] = {name: target[step][name] for name in target[step]}
+        target = target[step]
+    if value is None:
+        del target[path[-1]]
+    else:
+        target[path[-1]] = value
+    return copy
+
+
+def test_a_good_configuration_is_completed_with_defaults():
+    found = config.check(GOOD)
+    assert found["budget"] == {
+        "bindings": 64,
+        "bytes_per_day": 5000000,
+        "packets_per_second": 100,
+    }
+    assert found["search_limit_s"] == 600
+    assert found["watch"] == [["udp/sip", "stream"], ["udp/sip", "replied"]]
+    assert found["brokers"][0]["port"] == 8883
+    assert config.check(changed(["tls"], None))["tls"] is None
+    assert config.check(changed(["brokers"], None))["brokers"] == []
+
+
+def test_each_mistake_names_field_expectation_and_finding():
+    for path, value, words in (
+        (["device"], None, ("device", "found nothing")),
+        (["device"], "a/b", ("device", "A-Z", "a/b")),
+        (["device"], 7, ("device", "found 7")),
+        (["colour"], "red", ("colour", "unknown", "device")),
+        (["reflector"], None, ("reflector", "found nothing")),
+        (["reflector"], "192.0.2.1", ("reflector", "object")),
+        (["reflector", "address"], "reflector.example", ("reflector.address", "IPv4")),
+        (["reflector", "address"], "1.2.3.256", ("reflector.address", "1.2.3.256")),
+        (["reflector", "address"], "1..2.3", ("reflector.address", "1..2.3")),
+        (["reflector", "key"], "0f", ("reflector.key", "64 hex digits")),
+        (["reflector", "key"], "zz" * 32, ("reflector.key", "64 hex digits")),
+        (["reflector", "port"], 1, ("reflector.port", "unknown")),
+        (["budget"], {"bindings": True}, ("budget.bindings", "integer", "True")),
+        (["budget"], {"bindings": 1}, ("budget.bindings", "8")),
+        (["budget"], {"bytes_per_day": -1}, ("budget.bytes_per_day", "-1")),
+        (["brokers"], {}, ("brokers", "list")),
+        (["brokers"], ["x"], ("brokers[0]", "object")),
+        (["brokers"], [{"port": 1}], ("brokers[0].host", "found nothing")),
+        (["brokers"], [{"host": "h", "port": 0}], ("brokers[0].port", "65535")),
+        (["tls", "ca"], None, ("tls.ca", "PEM")),
+        (["watch"], [["udp/sip"]], ("watch", "udp/stun", "oneway")),
+        (["watch"], [["tcp", "stream"]], ("watch", "tcp")),
+        (["watch"], [], ("watch", "[]")),
+        (["search_limit_s"], "600", ("search_limit_s", "seconds", "'600'")),
+    ):
+        try:
+            config.check(changed(path, value))
+        except config.ConfigError as error:
+            for word in words:
+                assert word in str(error), (path, value, str(error))
+        else:
+            raise AssertionError("accepted: %s = %r" % (path, value))
+
+
+def test_a_value_that_is_no_object_is_refused():
+    for value in (None, 5, "x", [1]):
+        try:
+            config.check(value)
+        except config.ConfigError as error:
+            assert "expected an object" in str(error)
+        else:
+            raise AssertionError(value)
+
+
+def test_the_command_line_refuses_what_it_does_not_know():
+    known = {"--config": None, "--json": False}
+    assert cli.options(["--config", "x", "--json"], known) == {"--config": "x", "--json": True}
+    for arguments, words in (
+        (["--colour"], "unknown option --colour"),
+        (["--config"], "expected a value"),
+        (["config"], "unknown option config"),
+    ):
+        try:
+            cli.options(arguments, known)
+        except cli.UsageError as error:
+            assert words in str(error), str(error)
+        else:
+            raise AssertionError(arguments)
