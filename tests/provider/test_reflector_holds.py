@@ -217,6 +217,16 @@ def test_a_control_address_is_forgotten_after_120_seconds_without_a_request() ->
         assert len([kind for _, kind, _ in seen if kind == "witness"]) == witnesses
 
 
+def test_each_control_request_keeps_the_control_address_for_another_120_seconds() -> None:
+    rig = Rig()
+    rig.control()
+    start = open_tooth(rig, delay=210_000)
+    list(rig.pass_time(start + 100_000))
+    rig.control()
+    seen = timeline(rig, start + 300_000, start)
+    assert [kind for _, kind, _ in seen if kind == "witness"] == ["witness"] * 2
+
+
 def test_a_wrong_key_gets_no_push() -> None:
     rig, honest = Rig(master=bytes(32)), Rig()
     rig.receive(rig.hold(nonce=honest.nonce()), TOOTH, SIP)
@@ -340,6 +350,26 @@ def test_a_repeated_transaction_never_pushes_twice() -> None:
     assert pushes == 1
 
 
+def test_a_repeat_between_two_copies_does_not_move_the_next() -> None:
+    rig = Rig()
+    data = rig.hold(delay=500, copies=2, txid=TXID)
+    rig.receive(data, TOOTH, SIP)
+    start = rig.now
+    assert timeline(rig, start + 550, start) == [(500, "push", 1)]
+    assert rig.receive(data, TOOTH, SIP) == []
+    assert timeline(rig, start + 10_000, start) == [(700, "push", 2)]
+
+
+def test_a_repeat_does_not_wake_a_canceled_tooth() -> None:
+    rig = Rig()
+    data = rig.hold(txid=TXID)
+    rig.receive(data, TOOTH, SIP)
+    rig.control((stun.CANCEL, [TXID]))
+    assert rig.receive(data, TOOTH, SIP) == []
+    assert facts(rig.audit(TXID)[0]) == ("canceled", 2, 1, 0)
+    assert list(rig.pass_time(rig.now + 1_000_000)) == []
+
+
 # Audit and cancel
 
 
@@ -452,6 +482,10 @@ def test_replayed_failures_leave_room_for_good_teeth(monkeypatch: pytest.MonkeyP
         rig.receive(rig.hold(nonce=b"AAAAAAAAAAAAAAAA"), TOOTH, SIP)
     assert (rig.counters["stale_nonce"], rig.counters["refused_failures"]) == (3, 2)
     assert len(rig.receive(rig.hold(), TOOTH, SIP)) == 1
+    list(rig.pass_time(rig.now + 200_000))  # forgotten: there is room for as many again
+    for _ in range(5):
+        rig.receive(rig.hold(nonce=b"AAAAAAAAAAAAAAAA"), TOOTH, SIP)
+    assert (rig.counters["stale_nonce"], rig.counters["refused_failures"]) == (6, 4)
 
 
 def test_no_more_devices_are_known_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
