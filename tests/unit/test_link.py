@@ -238,6 +238,23 @@ def test_a_command_is_passed_on_as_it_came():
     assert ("command", b"mac\n{}") in bench.events
 
 
+def test_a_connection_that_breaks_while_sending_is_noticed_at_once():
+    for breaking in ("birth", "report"):
+        bench = Bench(reports=1)
+        driver = bench.drivers[0]
+
+        def publish(topic, payload, qos, driver=driver, breaking=breaking):
+            if (topic == UP + "state") == (breaking == "birth"):
+                driver.events.append(("closed", "cut"))
+            return None
+
+        driver.publish = publish
+        bench.happen(("connected",))
+        assert ("down", "cut") in bench.events, breaking
+        assert bench.link.next_timer() >= SHORTEST_PAUSE
+        assert bench.spool.next_timer() == 0
+
+
 def test_brokers_are_tried_in_order_then_after_a_pause_again():
     bench = Bench(brokers=("8883", "443"))
     bench.happen(("closed", "refused"), 10)

@@ -120,21 +120,32 @@ class Link:
         self._proceed(now)
 
     def _proceed(self, now):
-        """Does what the driver's events ask for, then sends what the window has room for."""
-        for event in self._driver.take_events():
-            if event[0] == "connected":
-                self._rise(now)
-            elif event[0] == "published":
-                self._unconfirmed.pop(event[1], None)
-            elif event[0] == "message":
-                self._receive(event[1], event[2])
-            else:
-                self._lose(event[1], now)
-        while self._up_since is not None:
-            report = self._spool.next(now)
-            if report is None:
+        """Does what the driver's events ask for and sends what the window has room for, until
+        neither is left: sending can end the connection, and no poll would tell us."""
+        while self._driver:
+            events = self._driver.take_events()
+            for event in events:
+                self._obey(event, now)
+            if not events and not self._send_next(now):
                 return
-            self._publish("up/report", report, now)
+
+    def _obey(self, event, now):
+        name = event[0]
+        if name == "connected":
+            self._rise(now)
+        elif name == "published":
+            self._unconfirmed.pop(event[1], None)
+        elif name == "message":
+            self._receive(event[1], event[2])
+        else:
+            self._lose(event[1], now)
+
+    def _send_next(self, now):
+        report = self._spool.next(now) if self._up_since is not None else None
+        if report is None:
+            return False
+        self._publish("up/report", report, now)
+        return True
 
     def _rise(self, now):
         self._up_since = now

@@ -25,6 +25,7 @@ _EPIPE = 32
 _ECONNABORTED = 103
 _ECONNRESET = 104
 _EISCONN = 106
+_ENOTCONN = 107
 _EALREADY = 114
 _EINPROGRESS = 115
 _UNDER_WAY = (_EINPROGRESS, _EALREADY, errno.EAGAIN)
@@ -38,6 +39,7 @@ _SENTENCES = {
     _EPIPE: _CUT,
     _ECONNABORTED: _CUT,
     _ECONNRESET: _CUT,
+    _ENOTCONN: _CUT,
 }
 
 # What OpenSSL (CPython) and mbedTLS (MicroPython) call the same trouble: the first fragment
@@ -105,9 +107,12 @@ class Stream:
         self._stalled = False  # the last write was cut short: poll for room
         self._context = _tls_context(endpoint) if endpoint.ca else None
         family, self._address = _numeric(endpoint)
-        self._tcp = socket.socket(family, socket.SOCK_STREAM)
+        self._tcp = self._socket = None  # the descriptor; what is read and written: TLS on top
+        try:
+            self._tcp = self._socket = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # no descriptor is left
+            self._fail(error)
         self._tcp.setblocking(False)
-        self._socket = self._tcp  # what is read and written: TLS replaces it
         self._connect()
 
     def fileno(self):
