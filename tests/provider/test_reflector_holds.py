@@ -481,7 +481,7 @@ def test_replayed_failures_leave_room_for_good_teeth(monkeypatch: pytest.MonkeyP
     for _ in range(5):
         rig.receive(rig.hold(nonce=b"AAAAAAAAAAAAAAAA"), TOOTH, SIP)
     assert (rig.counters["stale_nonce"], rig.counters["refused_failures"]) == (3, 2)
-    assert len(rig.receive(rig.hold(), TOOTH, SIP)) == 1
+    assert len(rig.receive(rig.hold(delay=900_000), TOOTH, SIP)) == 1
     list(rig.pass_time(rig.now + 200_000))  # forgotten: there is room for as many again
     for _ in range(5):
         rig.receive(rig.hold(nonce=b"AAAAAAAAAAAAAAAA"), TOOTH, SIP)
