@@ -495,7 +495,7 @@ def test_no_more_devices_are_known_than_allowed(monkeypatch: pytest.MonkeyPatch)
     other = Rig(device="box-2")
     other.reflector, other.now = rig.reflector, rig.now
     assert other.control().klass == stun.SUCCESS  # answered, but no witness would come
-    assert rig.counters["control_refused_devices"] == 1
+    assert rig.counters["control_refused"] == 1
     assert other.receive(other.hold(), TOOTH, SIP) == []
     assert rig.counters["refused_devices"] == 1
 

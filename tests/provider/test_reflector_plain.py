@@ -142,10 +142,10 @@ DROPPED = [
     ("sip", b"\r\n\r\n", SIP),
     ("malformed_extension", raw((stun.AUDIT, bytes(12))), CONTROL),
     ("malformed_extension", raw((stun.CANCEL, bytes(12))), CONTROL),
-    ("malformed_extension", raw((stun.HOLD, bytes(8)), (stun.CONTROL, bytes(4))), CONTROL),
-    ("malformed_extension", raw((stun.HOLD, bytes(8)), cookie=CLASSIC), CONTROL),
-    ("wrong_key", raw((stun.HOLD, bytes(8))), CONTROL),
-    ("attribute_value", raw((stun.HOLD, bytes(8)), (stun.USERNAME, b"\xff" * 4)), CONTROL),
+    ("malformed_extension", raw((stun.HOLD, bytes(12)), (stun.CONTROL, bytes(4))), CONTROL),
+    ("malformed_extension", raw((stun.HOLD, bytes(12)), cookie=CLASSIC), CONTROL),
+    ("wrong_key", raw((stun.HOLD, bytes(12))), CONTROL),
+    ("attribute_value", raw((stun.HOLD, bytes(12)), (stun.USERNAME, b"\xff" * 4)), CONTROL),
 ]  # fmt: skip
 
 

@@ -29,6 +29,9 @@ class Session:
         self.device = device
         self.key = key
         self.random = random
+        # `natwatch lifetime` may run beside the daemon, under one device id: each has a control
+        # flow of its own, and the tag brings it the witnesses of its own teeth.
+        self.tag = random(4)
         self.mapped = None
         self.rtt = 0
         self.boot = None
@@ -151,7 +154,7 @@ class Session:
         attributes = [(stun.USERNAME, self.device)]
         if self._nonce is not None:
             attributes.append((stun.NONCE, self._nonce))
-        attributes.append((stun.CONTROL, b"\0\0\0\0"))
+        attributes.append((stun.CONTROL, self.tag))
         if self._cancels:
             attributes.append((stun.CANCEL, self._cancels[:_AUDIT_MOST]))
         elif self._audits:

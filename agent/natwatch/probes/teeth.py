@@ -208,7 +208,7 @@ class Teeth:
         self._send(tooth, stun.build(stun.REQUEST, txid, [], fingerprint=False), now)
 
     def _ask(self, tooth, now):
-        hold = stun.Hold(self.state != ONEWAY, tooth.ask, COPIES)
+        hold = stun.Hold(self.state != ONEWAY, tooth.ask, COPIES, 0, self.session.tag)
         attributes = [
             (stun.USERNAME, self.session.device),
             (stun.NONCE, self.session.nonce),

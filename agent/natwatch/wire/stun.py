@@ -44,7 +44,7 @@ RESPONSE_ORIGIN = 0x802B  # RFC 5780, 7.3
 OTHER_ADDRESS = 0x802C  # RFC 5780, 7.4
 
 HOLD = 0x7E51  # a tooth: answer now or not at all, push later
-CONTROL = 0x7E52  # this is the device's control flow
+CONTROL = 0x7E52  # this is a control flow of the device; 4 bytes that HOLD refers to
 AUDIT = 0x7E53  # what did you receive and send for these transactions?
 CANCEL = 0x7E54  # do not push for these transactions any more
 RECORD = 0x7E55  # one answer to AUDIT
@@ -72,14 +72,16 @@ class Hold:
     """What a tooth asks: answer now?, push after *delay* ms, *copies* times, from *source*.
 
     *source* is OR-ed of CHANGE_IP and CHANGE_PORT: 0 pushes from the endpoint asked. The delay
-    counts from the reflector's last answer, or from the request if it must not answer.
+    counts from the reflector's last answer, or from the request if it must not answer. *tag*,
+    4 bytes, names the control flow that gets the witnesses: one with the same CONTROL.
     """
 
-    def __init__(self, answer, delay, copies, source=0):
+    def __init__(self, answer, delay, copies, source=0, tag=b"\0\0\0\0"):
         self.answer = answer
         self.delay = delay
         self.copies = copies
         self.source = source
+        self.tag = tag
 
 
 class Pushed:
@@ -241,13 +243,14 @@ def _unpack_txids(value, _txid):
 
 
 def _pack_hold(hold, _txid):
-    return struct.pack(">BBBBI", 1 if hold.answer else 0, hold.source, hold.copies, 0, hold.delay)
+    flags = 1 if hold.answer else 0
+    return struct.pack(">BBBBI", flags, hold.source, hold.copies, 0, hold.delay) + hold.tag
 
 
 def _unpack_hold(value, _txid):
-    _need(value, 8, 8, "HOLD")
-    answer, source, copies, _, delay = struct.unpack(">BBBBI", value)
-    return Hold(answer == 1, delay, copies, source)
+    _need(value, 12, 12, "HOLD")
+    answer, source, copies, _, delay = struct.unpack(">BBBBI", value[:8])
+    return Hold(answer == 1, delay, copies, source, bytes(value[8:]))
 
 
 def _pack_push(push, _txid):

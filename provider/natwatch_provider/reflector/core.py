@@ -131,8 +131,9 @@ class Reflector:
         if len(audit) + len(cancel) > MAX_IDS:
             self.counters["control_too_many_ids"] += 1
             return self._error(message, key, 400, [])
-        known = self._holds.control(name, key, local, source, now)
-        self.counters["control" if known else "control_refused_devices"] += 1
+        tag = message.get(stun.CONTROL)[:4]
+        known = self._holds.control(name, key, tag, local=local, source=source, now=now)
+        self.counters["control" if known else "control_refused"] += 1
         for txid in cancel:
             self._holds.cancel(name, txid, now)
         attributes = [(stun.XOR_MAPPED_ADDRESS, source), *fresh]
@@ -205,10 +206,10 @@ class Reflector:
         return [Datagram(local, tooth.source, data, tooth)]
 
     def _witness(self, tooth: Tooth) -> list[Datagram]:
-        if tooth.device.control is None:
+        control = tooth.device.controls.get(tooth.hold.tag)
+        if control is None:
             return self._drop("witness_without_control")
         self.counters["witnessed"] += 1
-        local, destination = tooth.device.control
         attributes = [(stun.WITNESS, tooth.pushed())]
         data = stun.build(stun.INDICATION, tooth.record.txid, attributes, tooth.device.key)
-        return [Datagram(local, destination, data)]
+        return [Datagram(control.local, control.source, data)]

@@ -17,6 +17,7 @@ MAX_TEETH_OF_ONE = 2048  # outstanding ones and those kept for audits
 MAX_FAILURES = 512  # of these, refused ones: who replays old requests must not fill the table
 MAX_TEETH = 262_144
 MAX_DEVICES = 65_536
+MAX_CONTROLS = 8  # control flows of one device that live at once; the daemon needs one
 MAX_DELAY = 900_000  # ms
 MAX_COPIES = 3
 
@@ -59,6 +60,17 @@ class Tooth:
         return Pushed(record.txid, self.step // 2 + 1, self.hold.copies, record.idle)
 
 
+class Control:
+    """One control flow of a device: where its witnesses go."""
+
+    def __init__(self, device: "Device", tag: bytes) -> None:
+        self.device = device
+        self.tag = tag
+        self.local: Endpoint = ("", 0)
+        self.source: Endpoint = ("", 0)
+        self.due = 0  # ms: it is forgotten then
+
+
 class Device:
     """One device, known because it has teeth or a living control flow."""
 
@@ -68,8 +80,7 @@ class Device:
         self.teeth: dict[bytes, Tooth] = {}
         self.outstanding = 0
         self.failures = 0
-        self.control: tuple[Endpoint, Endpoint] | None = None  # (local, the device's address)
-        self.due = 0  # ms: the control flow is forgotten then
+        self.controls: dict[bytes, Control] = {}  # by tag
 
 
 class Holds:
@@ -78,7 +89,7 @@ class Holds:
     def __init__(self) -> None:
         self._devices: dict[str, Device] = {}
         self._teeth = 0
-        self._heap: list[tuple[int, int, Tooth | Device]] = []
+        self._heap: list[tuple[int, int, Tooth | Control]] = []
         self._serial = count()
 
     def find(self, name: str, txid: bytes) -> Tooth | None:
@@ -147,18 +158,25 @@ class Holds:
             tooth.record.outcome = CANCELED
             self._settle(tooth, now)
 
-    def control(self, name: str, key: bytes, local: Endpoint, source: Endpoint, now: int) -> bool:
-        """Remember where witnesses for this device go. False if there is no room for it."""
+    def control(
+        self, name: str, key: bytes, tag: bytes, *, local: Endpoint, source: Endpoint, now: int
+    ) -> bool:
+        """Remember where witnesses for this control flow go. False if there is no room for it."""
         device = self._devices.get(name)
         if device is None:
             if len(self._devices) >= MAX_DEVICES:
                 return False
             device = self._devices[name] = Device(name, key)
-        known = device.control is not None
-        device.control = (local, source)
-        device.due = now + KEEP_CONTROL
+        control = device.controls.get(tag)
+        known = control is not None
+        if control is None:
+            if len(device.controls) >= MAX_CONTROLS:
+                return False
+            control = device.controls[tag] = Control(device, tag)
+        control.local, control.source = local, source
+        control.due = now + KEEP_CONTROL
         if not known:
-            self._push(device)
+            self._push(control)
         return True
 
     def next_timer(self) -> int | None:
@@ -174,9 +192,9 @@ class Holds:
             item = heapq.heappop(self._heap)[2]
             if item.due > now:
                 self._push(item)
-            elif isinstance(item, Device):
-                item.control = None
-                self._forget_if_empty(item)
+            elif isinstance(item, Control):
+                del item.device.controls[item.tag]
+                self._forget_if_empty(item.device)
             elif item.pending:
                 return item
             else:
@@ -204,10 +222,10 @@ class Holds:
         self._forget_if_empty(tooth.device)
 
     def _forget_if_empty(self, device: Device) -> None:
-        if not device.teeth and device.control is None:
+        if not device.teeth and not device.controls:
             del self._devices[device.name]
 
-    def _push(self, item: Tooth | Device) -> None:
+    def _push(self, item: Tooth | Control) -> None:
         heapq.heappush(self._heap, (item.due, next(self._serial), item))
 
 
