@@ -32,6 +32,7 @@ CLEARING = 3  # and that clear it
 WINDOW = 21  # brackets whose median is the baseline
 ENOUGH = 3  # brackets that make a baseline at all
 DAY = 86400.0
+NARROW_S, NARROW = 3.0, 0.15  # a watch's bracket no wider than either saw both its sides
 BEST_DAYS = 90  # a slow decline is compared with the best baseline of these days
 
 SEVERITY = {"relative": "warning", "short": "critical", "thin": "warning"}
@@ -237,7 +238,9 @@ def _vote(
 
 def _is_sound(bracket: Bracket, method: str, old: Bracket | None) -> bool:
     """Whether a bracket may enter the baseline. A watch's may only where it is not wide."""
-    return method != "watch" or (old is not None and bracket.lo >= SHRUNK * old.lo)
+    if method != "watch" or (old is not None and bracket.lo >= SHRUNK * old.lo):
+        return True
+    return bracket.hi is not None and bracket.width <= max(NARROW_S, NARROW * bracket.hi)
 
 
 def _keep(history: History, measurement: Measurement, bracket: Bracket, span_s: float) -> None:
