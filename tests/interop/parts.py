@@ -185,6 +185,11 @@ class Device:
         self.process.stdin.write(f"{count}\n")
         self.process.stdin.flush()
 
+    def processor_time(self) -> float:
+        """Seconds of processor time used so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> int:
         """Ends the device in the orderly way; returns its longest stay in the link, ms."""
         assert self.process.stdin is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -253,6 +255,33 @@ def test_the_second_broker_is_used_when_the_first_refuses(
     device = start([world.endpoint(port=free_port()), world.endpoint()], reports=1)
     until(lambda: device.held() == 0, "through the second broker")
     assert len(device.said()) == 2
+
+
+def test_a_server_that_never_shakes_hands_holds_up_nothing(
+    world: World, start: Callable[..., Device]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        device = start([world.endpoint(port=silent.getsockname()[1])], reports=1)
+        connection = silent.accept()[0]
+        assert connection.recv(1) == b"\x16"  # TLS: its ClientHello
+        device.spool(1)
+        until(lambda: device.held() == 2, "the loop turns")
+        before = device.processor_time()
+        time.sleep(1)
+        assert device.processor_time() - before < 0.5, "it spins"
+        assert device.stop() < 500
+        connection.close()
+    assert device.events == []
+
+
+def test_a_quiet_link_rests(
+    world: World, collector: Collector, start: Callable[..., Device]
+) -> None:
+    device = start([world.endpoint()], reports=1)
+    until(lambda: device.held() == 0, "connected")
+    before = device.processor_time()
+    time.sleep(1)
+    assert device.processor_time() - before < 0.5, "it spins"
 
 
 def test_the_link_never_holds_up_the_loop(
