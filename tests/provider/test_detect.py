@@ -32,6 +32,11 @@ HISTORIES = {
         [FORTY] * 3 + [FIFTEEN] * 30,
         [(4, "relative", True)],
     ),
+    "narrow watch brackets make a baseline": (
+        NO_KEEPALIVE,
+        [FORTY] + [("watch", 39.4, 41.1)] * 2 + [FIFTEEN] * 2,
+        [(4, "relative", True)],
+    ),
     "two brackets are no baseline": (NO_KEEPALIVE, [FORTY] * 2 + [FIFTEEN] * 2, []),
     "unknowns between do not count for either side": (
         NO_KEEPALIVE,

@@ -8,7 +8,10 @@ import sys
 import threading
 import time
 
-from natwatch_provider.store.database import Database
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from natwatch_provider.store.database import Database, what_it_said
 
 from . import profile
 from .counts import Counts
@@ -35,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     _log_to_stderr()
     try:
         database = Database(options.database)
+        if not database.folder_exists():
+            raise ValueError(
+                f"--database: expected a file in a folder, found no such folder for {database}"
+            )
         host, port = _endpoint(options.broker)
         tls = _tls(options.ca, options.certificate, options.key)
         chosen = profile.load(options.profile) if options.profile else profile.Profile()
@@ -54,10 +61,21 @@ def main(arguments: list[str] | None = None) -> int:
             source.start()
             pipeline.run()
             source.stop()
+    except (SQLAlchemyError, CommandError) as error:  # that no waiting can mend
+        print(f"natwatch-collector: {_cannot_use(database, error)}", file=sys.stderr)
+        return 1
     finally:
         database.close()
     log.warning("stopped: %s", counts.summary() or "nothing received")
     return 0
+
+
+def _cannot_use(database: Database, error: Exception) -> str:
+    """Why the database is not for us: no database at all, or one of a newer natwatch."""
+    return (
+        f"database {database}: expected one of natwatch, of this version or an older one, "
+        f"found: {what_it_said(error)}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from natwatch_provider.store.database import Database, is_away
+from natwatch_provider.store.database import Database, is_away, what_it_said
 
 from .counts import Counts
 from .ingest import Outcome, Ranges, ingest
@@ -106,7 +106,7 @@ class Pipeline:
                     # One of them is at fault; the others must not suffer for it.
                     return self._commit_singly(arrivals)
                 else:
-                    self._counts.dropped("refused", arrivals[0].device, f"{error}")
+                    self._counts.dropped("refused", arrivals[0].device, what_it_said(error))
                     return []
         return None
 
@@ -137,12 +137,11 @@ class Pipeline:
     def _say_away(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             log.error(
                 "database %s cannot be used: %s; trying again every %g s, nothing is "
                 "acknowledged until then",
                 self._database,
-                reason,
+                what_it_said(error),
                 RETRY_S,
             )
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from natwatch_provider.store import devices, overview
-from natwatch_provider.store.database import Database
+from natwatch_provider.store.database import Database, what_it_said
 
 from .tables import age, lifetime, moment, table
 
@@ -50,8 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Failed as error:
         return _complain(str(error), 1)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        return _complain(f"database {database} cannot be read: {reason}", 1)
+        return _complain(f"database {database} cannot be read: {what_it_said(error)}", 1)
     finally:
         database.close()
     return _print(found, options)

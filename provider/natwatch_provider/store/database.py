@@ -67,6 +67,11 @@ class Database:
             "start a natwatch-collector of this version on it, which upgrades it"
         )
 
+    def folder_exists(self) -> bool:
+        """Whether an SQLite file could be made where it is named; always so elsewhere."""
+        path = self.url.database or ""
+        return not self.is_sqlite or path == ":memory:" or Path(path).parent.is_dir()
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -81,6 +86,12 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return True
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def what_it_said(error: Exception) -> str:
+    """What the database said, on one line, without the statement."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _parse(address: str) -> URL:
