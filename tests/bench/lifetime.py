@@ -47,11 +47,15 @@ def main() -> int:
         for number, (_, job) in enumerate(jobs):
             keepers.append(container.start(partial(_record, job, folder, number)))
         _wait([name for name, _ in jobs], folder)
-        rows = [json.loads((folder / f"{n}.json").read_text()) for n in range(len(jobs))]
-        print_brackets([row for part in rows for row in part if row["what"] == "bracket"])
-        print_shrinks([row for part in rows for row in part if row["what"] == "shrink"])
-        print_memory([row for part in rows for row in part if row["what"] == "memory"])
-        return 0
+        parts = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        rows = [row for part in parts for row in part]
+        print_brackets([row for row in rows if row["what"] == "bracket"])
+        print_shrinks([row for row in rows if row["what"] == "shrink"])
+        print_memory([row for row in rows if row["what"] == "memory"])
+        failed = sorted(folder.glob("*.error"))
+        for path in failed:
+            print(f"\nno result for {jobs[int(path.stem)][0]}: {path.read_text()}")
+        return 1 if failed else 0
     finally:
         for keeper in keepers:
             with contextlib.suppress(ProcessLookupError):
@@ -73,16 +77,13 @@ def _record(job: Callable[[], list[Row]], folder: Path, number: int) -> int:
 
 
 def _wait(names: list[str], folder: Path) -> None:
-    """Progress until every job has left its result; ends the program if one failed."""
+    """Progress until every job has left its result or its error."""
     began = time.monotonic()
     expected = 60 + max(7.5 * max(TIMERS), 280)  # bisection: T (4 + log2 T/r)
     shown = 0.0
     while True:
-        done = {int(path.stem) for path in folder.glob("*.json")}
-        failed = [int(path.stem) for path in folder.glob("*.error")]
-        if failed:
-            text = (folder / f"{failed[0]}.error").read_text()
-            raise SystemExit(f"{names[failed[0]]}: {text}")
+        left_behind = [*folder.glob("*.json"), *folder.glob("*.error")]
+        done = {int(path.stem) for path in left_behind}
         if len(done) == len(names):
             return
         passed = time.monotonic() - began
