@@ -20,26 +20,24 @@ _MICROPYTHON = sys.implementation.name == "micropython"
 # How much read() takes at once. A TLS record holds at most 16 KiB, a command far less.
 _CHUNK = 4096
 
-# As plain numbers, because MicroPython's errno module leaves half of them out.
+# MicroPython's errno module lacks these three, and MIPS, which many OpenWrt routers are, numbers
+# its errors in its own way.
+_MIPS = errno.EINPROGRESS == 150
+_EISCONN = 133 if _MIPS else 106
+_ENETUNREACH = 128 if _MIPS else 101
 _EPIPE = 32
-_ECONNABORTED = 103
-_ECONNRESET = 104
-_EISCONN = 106
-_ENOTCONN = 107
-_EALREADY = 114
-_EINPROGRESS = 115
-_UNDER_WAY = (_EINPROGRESS, _EALREADY, errno.EAGAIN)
+_UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN)
 
 _CUT = "the connection was cut by the other side"
 _SENTENCES = {
-    101: "network unreachable: no route to it from here",
-    110: "no answer: a firewall or the network swallows the packets",
-    111: "connection refused: nothing listens on that port",
-    113: "host unreachable: no route to it from here",
+    _ENETUNREACH: "network unreachable: no route to it from here",
+    errno.ETIMEDOUT: "no answer: a firewall or the network swallows the packets",
+    errno.ECONNREFUSED: "connection refused: nothing listens on that port",
+    errno.EHOSTUNREACH: "host unreachable: no route to it from here",
     _EPIPE: _CUT,
-    _ECONNABORTED: _CUT,
-    _ECONNRESET: _CUT,
-    _ENOTCONN: _CUT,
+    errno.ECONNABORTED: _CUT,
+    errno.ECONNRESET: _CUT,
+    errno.ENOTCONN: _CUT,
 }
 
 # What OpenSSL (CPython) and mbedTLS (MicroPython) call the same trouble: the first fragment
