@@ -25,6 +25,10 @@ _NEW_NETWORK = 0x40000000
 _PRIVATE_TREE = 0x4000 | 0x40000  # linux/mount.h: MS_REC | MS_PRIVATE
 _PARENT_DEATH_SIGNAL = 1  # linux/prctl.h
 
+# In the container's environment: the keeper's process id as seen from outside. Its only child
+# is init, whose namespaces nsenter(1) can join.
+KEEPER = "NATWATCH_LAB_KEEPER"
+
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -74,6 +78,7 @@ def wait(keeper: int) -> int:
 
 def _keep(caller: int, function: Callable[[], int | None]) -> int:
     os.setpgid(0, 0)
+    os.environ[KEEPER] = str(os.getpid())
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
@@ -187,6 +192,12 @@ def _unshare() -> None:
         ):
             with open(f"/proc/self/{file}", "w") as out:
                 out.write(line)
+
+
+def of_ordinary_user() -> bool:
+    """Inside a container: whether an ordinary user made it, with a user namespace."""
+    with open("/proc/self/uid_map") as lines:
+        return lines.read().split()[1] != "0"
 
 
 def join_network(namespace: int) -> None:

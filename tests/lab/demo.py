@@ -5,12 +5,13 @@ KEEP=1 leaves everything up afterwards and says what to try.
 
 import os
 import re
-import shlex
 import sys
 import threading
 import time
+from pathlib import Path
 
 from tests.lab import HOME, R2, Lab, container
+from tests.lab.lab import LabError
 from tests.lab.stage import Stage, wait_for
 
 OLD, NEW = 40, 15  # seconds
@@ -63,8 +64,12 @@ def show() -> int:
                 keep(lab, narrator)
     except KeyboardInterrupt:
         narrator.done.set()
-        narrator.say("stopped; everything that was started has ended")
+        narrator.say("stopped; no process, no namespace, no file is left")
         return 130
+    except LabError as error:
+        narrator.done.set()
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
     narrator.say("all of it is gone again: no process, no namespace, no file is left")
     return 0
 
@@ -113,31 +118,30 @@ def announce(line: str) -> None:
 
 
 def noc_table(lab: Lab, stage: Stage, *arguments: str) -> str:
-    argv = [f"{os.path.dirname(sys.executable)}/natwatch-noc", "--database", stage.database]
-    return lab.run("provider", [*argv, *arguments])
+    program = Path(sys.executable).parent / "natwatch-noc"
+    return lab.run("provider", [str(program), "--database", stage.database, *arguments])
 
 
 def keep(lab: Lab, narrator: Narrator) -> None:
-    stage_database = f"sqlite:///{lab.scratch}/natwatch.db"
-    inside = f"nsenter --mount --pid --net --target {lab.keeper()} --"
-    folder = os.path.dirname(sys.executable)
-    narrator.say("KEEP=1: everything stays up. In another terminal (as root), try:")
-    on_router = f"{inside} nsenter --net=/run/netns/router"
-    for what, command in (
-        ("the fleet", f"{inside} {folder}/natwatch-noc --database {stage_database} devices"),
-        (
-            "its lifetimes",
-            f"{inside} {folder}/natwatch-noc --database {stage_database} lifetimes {DEVICE}",
-        ),
-        ("the NAT's bindings", f"{on_router} conntrack -L"),
-        (
-            "heal the NAT",
-            f"{on_router} sysctl -w net.netfilter.nf_conntrack_udp_timeout_stream={OLD}",
-        ),
+    """Say what to try, and wait for Ctrl-C."""
+    programs = Path(sys.executable).parent
+    user = "--user --preserve-credentials " if container.of_ordinary_user() else ""
+    enter = f"nsenter {user}--mount --net --pid --target $(pgrep -P {os.environ[container.KEEPER]})"
+    noc = f"{programs}/natwatch-noc --database sqlite:///{lab.scratch}/natwatch.db"
+    router = "nsenter --net=/run/netns/router"
+    timer = "net.netfilter.nf_conntrack_udp_timeout_stream"
+    narrator.say("KEEP=1: everything stays up. In another terminal, first")
+    print(f"\n    {enter}\n\nand in that shell")
+    for command, what in (
+        (f"{noc} devices", "the fleet"),
+        (f"{noc} lifetimes {DEVICE}", "what it measured"),
+        (f"{noc} alerts --all", "its alerts"),
+        (f"{router} conntrack -L", "the NAT's bindings, the ground truth"),
+        (f"{router} sysctl -w {timer}={OLD}", "heal the NAT and see the alert cleared"),
+        (f"tail -f {lab.scratch}/*.log", "what all the programs say"),
     ):
-        print(f"  {what + ':':<20} {command}")
-    print(f"  {'the logs:':<20} {inside} tail -f {shlex.quote(str(lab.scratch))}/*.log")
-    print("Ctrl-C ends it all.", flush=True)
+        print(f"    {command}\n        # {what}")
+    print("\nCtrl-C here ends it all.", flush=True)
     while True:
         time.sleep(3600)
 
