@@ -58,6 +58,12 @@ HISTORIES = {
         [FORTY] * 3 + [WIDE_WATCH] * 40 + [(30.6, 31.4)] * 2,
         [(44, "relative", True)],
     ),
+    "narrow watch brackets make a baseline": (
+        NO_KEEPALIVE,
+        [FORTY] + [("watch", 39.0, 41.0)] * 2 + [FIFTEEN] * 2,
+        [(4, "relative", True)],
+    ),
+    "wide watch brackets make none": (NO_KEEPALIVE, [WIDE_WATCH] * 9 + [FIFTEEN] * 2, []),
     "just above four fifths is no shrink": (NO_KEEPALIVE, [FORTY] * 21 + [(31.0, 32.0)] * 20, []),
     "three good measurements end it": (
         NO_KEEPALIVE,
@@ -208,6 +214,14 @@ def test_a_change_names_the_baseline_and_the_tightest_bracket() -> None:
     detect.step(history, measurement(3, FIFTEEN), NO_KEEPALIVE)
     (change,) = detect.step(history, measurement(4, LOW_WATCH), NO_KEEPALIVE)
     assert (change.old, change.new) == (Bracket(*FORTY), Bracket(*FIFTEEN))
+
+
+def test_what_is_measured_while_an_alert_is_open_does_not_become_the_baseline() -> None:
+    history = History()
+    measured = [FORTY] * 3 + [FIFTEEN] * 2 + [(33.0, 34.0)] * 50
+    play(history, [measurement(n, what) for n, what in enumerate(measured)], NO_KEEPALIVE)
+    assert detect.baseline(history) == Bracket(*FORTY)
+    assert len(history.kept) == 3
 
 
 def test_an_old_best_is_forgotten_after_ninety_days() -> None:

@@ -20,6 +20,7 @@ from natwatch_provider.collector.pipeline import Pipeline
 from natwatch_provider.store import alerts, overview
 from natwatch_provider.store.database import Database
 from natwatch_provider.store.schema import alert, alert_evidence, device, lifetime, report, stream
+from tests.provider.postgres import Cluster
 from tests.provider.reports import (
     BOOT,
     HOME,
@@ -399,3 +400,15 @@ def test_a_full_batch_of_many_devices_is_one_transaction(collector: Collector) -
     acks = collector.take(*[report_of(1, device=f"home-{n}") for n in range(500)])
     assert len(acks) == 500
     assert len(collector.rows(report)) == 500
+
+
+def test_a_server_that_crashed_between_two_batches_is_found_again(cluster: Cluster) -> None:
+    database = Database(cluster.new_database())
+    database.upgrade()
+    collector = Collector(database)
+    assert collector.take(report_of(1)) == {("home-1", BOOT): [(1, 1)]}
+    cluster.restart()
+    acks = collector.take(report_of(1), report_of(2))
+    assert acks == {("home-1", BOOT): [(1, 2)]}
+    assert [row["seq"] for row in collector.rows(report)] == [1, 2]
+    database.close()
