@@ -6,6 +6,7 @@ KEEP=1 leaves everything up afterwards and says what to try.
 import os
 import re
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -113,8 +114,12 @@ def announce(line: str) -> None:
         raise SystemExit(f"expected an alert line with old and new value, found: {line}")
     old, new, meaning = found.groups()
     bar = "-" * 78
+    told = textwrap.fill(
+        f"for a phone: {meaning}", 76, initial_indent="    ", subsequent_indent="    "
+    )
     print(f"\n{bar}\n  ALERT for {DEVICE}: the NAT timeout shrank")
-    print(f"    old value  {old}\n    new value  {new}\n    for a phone: {meaning}\n{bar}\n")
+    print(f"    old value  {old}\n    new value  {new}   (alive at the first, dead at the second)")
+    print(f"{told}\n{bar}\n")
 
 
 def noc_table(lab: Lab, stage: Stage, *arguments: str) -> str:
