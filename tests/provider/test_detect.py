@@ -58,11 +58,6 @@ HISTORIES = {
         [FORTY] * 3 + [WIDE_WATCH] * 40 + [(30.6, 31.4)] * 2,
         [(44, "relative", True)],
     ),
-    "narrow watch brackets make a baseline": (
-        NO_KEEPALIVE,
-        [FORTY] + [("watch", 39.0, 41.0)] * 2 + [FIFTEEN] * 2,
-        [(4, "relative", True)],
-    ),
     "wide watch brackets make none": (NO_KEEPALIVE, [WIDE_WATCH] * 9 + [FIFTEEN] * 2, []),
     "just above four fifths is no shrink": (NO_KEEPALIVE, [FORTY] * 21 + [(31.0, 32.0)] * 20, []),
     "three good measurements end it": (
