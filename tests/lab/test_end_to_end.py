@@ -152,9 +152,7 @@ def test_five_per_cent_loss_each_way_widens_but_never_falsifies(interpreter: str
 
 
 @pytest.mark.lab
-def test_a_foreign_certificate_is_refused_with_the_cause_and_measuring_goes_on() -> (
-    None
-):
+def test_a_foreign_certificate_is_refused_with_the_cause_and_measuring_goes_on() -> None:
     from natwatch_provisioning.authority import Authority
 
     with Lab(HOME) as lab:

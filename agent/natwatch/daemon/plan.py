@@ -53,7 +53,7 @@ def period(bracket, watched, bindings, bytes_per_day):
     (*bytes_per_day* 0) as often as the bindings allow.
     """
     lo, hi = bracket
-    # Per period one tooth idles for about lo and one, on average, for two thirds of it.
+    # The two teeth of a round idle, on average, for about 5/3 of lo together.
     by_bindings = lo * 5 // (3 * watch_bindings(bindings, watched))
     if bytes_per_day == 0:
         return max(_SHORTEST, by_bindings)

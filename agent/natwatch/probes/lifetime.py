@@ -154,20 +154,25 @@ class Lifetime:
             self._comb(max(FLOOR, bracket.lo))
 
     def _twin_progress(self, now):
-        """Each of the twin combs is judged by itself; both must say the same."""
+        """Each of the twin combs has a bracket of its own, from its own bindings."""
+        deaths = sum([weigh(self._of(comb)).expired for comb in (1, 2)])
         for comb in (1, 2):
-            mine = [tooth for tooth in self._spent if tooth.comb == comb]
+            mine = self._of(comb)
             if comb in self._confirmed or not mine or not self._decided(mine, comb):
                 continue
             bracket = weigh(mine)
-            # One death may be three lost copies (at 5 % loss, one tooth in 8,000).
-            if bracket.expired == 1 and self.teeth.waiting(comb):
+            # One death may be three lost copies (at 5 % loss, one tooth in 8,000): wait for
+            # another, in either comb.
+            if bracket.expired and deaths < 2 and self.teeth.waiting():
                 continue
             self._confirmed.append(comb)
             if bracket.hi is not None:
                 self._results.append(self._result(bracket, "confirm", now))
         if len(self._confirmed) == 2:
             self._next_step(now)
+
+    def _of(self, comb):
+        return [tooth for tooth in self._spent if tooth.comb == comb]
 
     def _give_up_rest(self, now):
         self.teeth.cancel(now, "not needed any more")

@@ -1,7 +1,8 @@
 """Watch a known lifetime for ever: does a tooth just below still live, one just above still die?
 
-Each period one tooth asks just below the bracket; in turn with it one asks just above or, as a
-guard, far below, so that a large shrink is seen long before the tooth just below could tell.
+Each period one tooth asks at 0.82 of the known lifetime: it dies of every shrink that the
+collector calls one (below 0.8), and sooner than a tooth just below could. Beside it one asks, in
+turn, just below the bracket, just above it, or far below, which tells a large shrink sooner still.
 A dead tooth below, or a living one above, ends the watch: the lifetime must be measured anew.
 """
 
@@ -10,7 +11,8 @@ from natwatch.probes.lifetime import CLASSES
 from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN, Teeth
 
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
-_GUARDS = (0.75, 0.5, 0.3)  # of lo
+_ALARM = 0.82  # of lo
+_GUARDS = (0.5, 0.3)  # of lo
 _SOONEST = 10000  # ms between two reports, however short the period
 _MEMORY = 100  # spent teeth that are remembered between two reports
 _BLIND = 2.5  # lifetimes without one known answer, after which the watch says so
@@ -21,8 +23,8 @@ BELOW, ABOVE, GUARD = 0, 1, 2
 class Watch:
     """Watch *bracket* (lo, hi in ms; hi None: nothing above to ask) of *key*.
 
-    *period* is the ms between two teeth just below. ``change`` is None, "shrunk" or "grown";
-    then ``suspect`` is the silence (ms) that was answered otherwise than expected.
+    *period* is the ms between two rounds, of two teeth each. ``change`` is None, "shrunk" or
+    "grown"; then ``suspect`` is the silence (ms) that was answered otherwise than expected.
     """
 
     def __init__(self, session, key, bracket, period, pace):
@@ -86,17 +88,22 @@ class Watch:
     # One round
 
     def _round(self, now):
-        """A tooth below, and every turn one of the others."""
+        """The tooth that gives the alarm, and one of the others."""
         if not self._blind and now - self._seen > _BLIND * max(self.period, self.below):
             self._say_blind(now)
         if not self.session.ready(now) and self.teeth.waiting():
             return  # the reflector is away: no use in a queue that grows
-        self.teeth.add(self.below, BELOW)
-        asks = [(round(self.below * share), GUARD) for share in _GUARDS]
+        self._ask(int(self.below * _ALARM), GUARD)
+        others = [(int(self.below * share), GUARD) for share in _GUARDS]
         if self.above is not None:
-            asks.insert(0, (self.above, ABOVE))
-        ask, kind = asks[self._turn % len(asks)]
+            others.append((self.above, ABOVE))
+        # Every other turn belongs to the tooth just below.
+        turn = self._turn % (2 * len(others))
+        ask, kind = others[turn // 2] if turn % 2 else (self.below, BELOW)
+        self._ask(ask, kind)
         self._turn += 1
+
+    def _ask(self, ask, kind):
         if ask >= FLOOR:
             self.teeth.add(ask, kind)
 
