@@ -1,7 +1,7 @@
 """make bench-lifetime: brackets, costs, time to the alert and memory, in real labs side by side.
 
-TIMERS="5 12" restricts the brackets to some timers (TIMERS="" to none); the whole takes about as long as the
-bisection of the longest one, 16 minutes for 120 s.
+TIMERS="5 12" restricts the brackets to some timers (TIMERS="" to none); the whole takes about as
+long as the bisection of the longest one, 16 minutes for 120 s.
 """
 
 import contextlib
