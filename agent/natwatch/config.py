@@ -123,8 +123,7 @@ def check(value):
     """*value* with its defaults filled in. Raises ConfigError."""
     if not isinstance(value, dict):
         raise ConfigError("expected an object, found %s" % type(value).__name__)
-    known = list(_TOP) + list(_SECTIONS) + ["brokers"]
-    result = _fields("", value, _TOP, known)
+    result = _fields("", value, _TOP, list(_SECTIONS) + ["brokers"])
     for section in _SECTIONS:
         given = value.get(section)
         if given is None:
@@ -139,7 +138,7 @@ def check(value):
 def _section(name, value):
     if not isinstance(value, dict):
         raise ConfigError("field %s: expected an object, found %r" % (name, value))
-    return _fields(name + ".", value, _SECTIONS[name], list(_SECTIONS[name]))
+    return _fields(name + ".", value, _SECTIONS[name])
 
 
 def _brokers(value):
@@ -150,11 +149,13 @@ def _brokers(value):
         name = "brokers[%d]" % index
         if not isinstance(entry, dict):
             raise ConfigError("field %s: expected an object, found %r" % (name, entry))
-        result.append(_fields(name + ".", entry, _BROKER, list(_BROKER)))
+        result.append(_fields(name + ".", entry, _BROKER))
     return result
 
 
-def _fields(prefix, value, table, known):
+def _fields(prefix, value, table, others=()):
+    """What *table* says of the object *value*; *others* are fields that are checked elsewhere."""
+    known = list(table) + list(others)
     for field in value:
         if field not in known:
             raise ConfigError(

@@ -358,13 +358,6 @@ def test_an_attribute_with_an_impossible_value_is_named_by_its_counter():
         assert counter_of(message.get_all, number) == counter, (name, len(value))
 
 
-def test_stun_is_told_from_sip_by_its_first_bytes():
-    assert stun.looks_like_stun(REQUEST)
-    assert not stun.looks_like_stun(b"REGISTER sip:example.org SIP/2.0\r\n")
-    assert not stun.looks_like_stun(b"\r\n\r\n")
-    assert not stun.looks_like_stun(REQUEST[:19])
-
-
 def test_addresses_are_packed_and_read_back():
     for text, packed, back in (
         ("192.0.2.1", "c0000201", "192.0.2.1"),

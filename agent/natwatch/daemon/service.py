@@ -74,23 +74,27 @@ class Service:
     # What runs
 
     def _begin(self, key, action, now):
-        budget = self.config["budget"]
-        watched = len(self.keys)
         key.doing = action
-        if action == plan.WATCH:
-            period = plan.period(key.bracket, watched, budget["bindings"], budget["bytes_per_day"])
-            engine = Watch(self.session, key.key, key.bracket, period, self.pace)
-            self.say("%s %s: watching, one round every %.1f s" % (key.key + (period / 1000,)))
-        else:
-            watching = len([other for other in self.keys if other.doing == plan.WATCH])
-            bindings = plan.search_bindings(budget["bindings"], watched, watching)
-            limit = self.config["search_limit_s"] * 1000
-            engine = Lifetime(self.session, key.key, limit, bindings, self.pace, key.suspect)
-            text = "searching for the lifetime" if key.suspect is None else "confirming the change"
-            self.say("%s %s: %s" % (key.key + (text,)))
-            self._progress_at = now + _PROGRESS
+        engine = self._watch(key) if action == plan.WATCH else self._search(key, now)
         self._running.append((key, engine))
         self.loop.start(engine, now)
+
+    def _watch(self, key):
+        budget = self.config["budget"]
+        period = plan.period(
+            key.bracket, len(self.keys), budget["bindings"], budget["bytes_per_day"]
+        )
+        self.say("%s %s: watching, one round every %.1f s" % (key.key + (period / 1000,)))
+        return Watch(self.session, key.key, key.bracket, period, self.pace)
+
+    def _search(self, key, now):
+        watching = len([other for other in self.keys if other.doing == plan.WATCH])
+        bindings = plan.search_bindings(self.config["budget"]["bindings"], len(self.keys), watching)
+        limit = self.config["search_limit_s"] * 1000
+        text = "searching for the lifetime" if key.suspect is None else "confirming the change"
+        self.say("%s %s: %s" % (key.key + (text,)))
+        self._progress_at = now + _PROGRESS
+        return Lifetime(self.session, key.key, limit, bindings, self.pace, key.suspect)
 
     def _end(self, key, engine, now):
         self.loop.remove(engine)

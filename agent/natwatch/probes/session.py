@@ -205,6 +205,10 @@ class Session:
         if not message.authentic(self.key):
             self._refused(message, now)
             return
+        _, sent, attempt, _ = self._request
+        self._request = None
+        if attempt == 0:
+            self.rtt = now - sent
         self._learn(message, now)
         if message.klass == stun.ERROR:
             self._take_error(message, now)
@@ -227,11 +231,7 @@ class Session:
             self._lost(reason % self.endpoint)
 
     def _learn(self, message, now):
-        _, sent, attempt, _ = self._request
-        self._request = None
         self._failures = 0
-        if attempt == 0:
-            self.rtt = now - sent
         boot = message.get(stun.BOOT_ID)
         if boot is not None and boot != self.boot:
             if self.boot is not None:

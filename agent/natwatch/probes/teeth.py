@@ -58,6 +58,7 @@ class Tooth:
         self.ask = ask
         self.comb = comb  # which independent measurement it belongs to
         self.txid = txid
+        self.greetings = []  # transaction ids of a stream's first exchange
         self.phase = None
         self.opened = None
         self.first_sent = None
@@ -96,7 +97,6 @@ class Teeth:
         self._queue = []
         self._open = {}  # number -> Tooth
         self._by_txid = {}
-        self._greetings = {}  # txid of a greeting -> Tooth
         self._number = 0
         self._next_opening = 0
         self._sends = []
@@ -204,7 +204,7 @@ class Teeth:
 
     def _greet(self, tooth, now):
         txid = self.session.random(12)
-        self._greetings[txid] = tooth
+        tooth.greetings.append(txid)
         self._send(tooth, stun.build(stun.REQUEST, txid, [], fingerprint=False), now)
 
     def _ask(self, tooth, now):
@@ -239,8 +239,8 @@ class Teeth:
             self._count(error.counter)
 
     def _take(self, tooth, message, now):
-        if tooth.phase == GREETING and self._greetings.get(message.txid) is tooth:
-            if message.klass == stun.SUCCESS:
+        if message.txid in tooth.greetings:
+            if tooth.phase == GREETING and message.klass == stun.SUCCESS:
                 tooth.mapped = message.get(stun.XOR_MAPPED_ADDRESS)
                 self._advance(tooth, "answered", now)
             return
@@ -344,8 +344,6 @@ class Teeth:
         tooth.reason = reason
         del self._open[tooth.number]
         del self._by_txid[tooth.txid]
-        for txid in [txid for txid, owner in self._greetings.items() if owner is tooth]:
-            del self._greetings[txid]
         self._finished.append(tooth)
         if tooth.phase == ALIVE:
             # The other copies are still to come; a closed port would answer them with ICMP.

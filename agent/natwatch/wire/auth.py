@@ -14,7 +14,7 @@ DEVICE_ID_LENGTH = 64
 _DEVICE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 
-def hmac_sha256(key, message):
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """The 32 bytes of HMAC-SHA256 (RFC 2104) of *message* under *key*, both bytes."""
     if len(key) > _BLOCK:
         key = hashlib.sha256(key).digest()
@@ -28,7 +28,7 @@ def hmac_sha256(key, message):
     return hashlib.sha256(bytes(outer) + digest.digest()).digest()
 
 
-def same(one, other):
+def same(one: bytes, other: bytes) -> bool:
     """Whether two byte strings are equal, in a time that does not depend on where they differ."""
     if len(one) != len(other):
         return False
@@ -38,7 +38,7 @@ def same(one, other):
     return difference == 0
 
 
-def valid_device_id(name):
+def valid_device_id(name: object) -> bool:
     """Whether *name* may be a device id: 1 to 64 characters of A–Z a–z 0–9 - _.
 
     Nothing else, because the id becomes a level of an MQTT topic and a certificate's CN.
@@ -51,7 +51,7 @@ def valid_device_id(name):
     return True
 
 
-def device_key(master, device):
+def device_key(master: bytes, device: str) -> bytes:
     """The reflector key of one device: HMAC-SHA256(reflector master, device id), 32 bytes.
 
     The reflector derives it for each datagram and so needs no list of devices.

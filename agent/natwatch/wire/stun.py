@@ -120,7 +120,7 @@ def _need(value, low, high, name):
         )
 
 
-def ip_bytes(address):
+def ip_bytes(address: str) -> bytes:
     """The 4 or 16 bytes of a textual address. Raises ValueError."""
     if ":" in address:
         return _ipv6_bytes(address)
@@ -145,7 +145,7 @@ def _ipv6_bytes(address):
     return b"".join([struct.pack(">H", group) for group in left + [0] * gap + right])
 
 
-def ip_text(packed):
+def ip_text(packed: bytes) -> str:
     """The textual form of 4 or 16 address bytes (IPv6 without the :: abbreviation)."""
     if len(packed) == 4:
         return "%d.%d.%d.%d" % (packed[0], packed[1], packed[2], packed[3])
@@ -352,7 +352,7 @@ class Message:
                 return ATTRIBUTES[number][1][1](self.data[start:end], self.txid)
         return default
 
-    def get_all(self, number):
+    def get_all(self, number: int) -> list:
         """The values of every attribute *number*, in order. Raises StunError."""
         unpack = ATTRIBUTES[number][1][1]
         return [
@@ -361,11 +361,11 @@ class Message:
             if kind == number
         ]
 
-    def has(self, number):
+    def has(self, number: int) -> bool:
         """Whether an attribute *number* stands in the message."""
         return any([kind == number for kind, _, _ in self.spans])
 
-    def authentic(self, key):
+    def authentic(self, key: bytes) -> bool:
         """Whether MESSAGE-INTEGRITY-SHA256 (RFC 8489, 14.6) is there and holds under *key*."""
         for kind, start, end in self.spans:
             if kind == MESSAGE_INTEGRITY_SHA256:
@@ -377,7 +377,7 @@ class Message:
         return False
 
 
-def integrity_input(data, offset, size):
+def integrity_input(data: bytes, offset: int, size: int) -> bytes:
     """What a MAC of *size* bytes in the attribute at *offset* covers (RFC 8489, 14.5).
 
     All that precedes it, with the header's length as if the message ended with the MAC.
@@ -386,12 +386,7 @@ def integrity_input(data, offset, size):
     return bytes(data[:2]) + struct.pack(">H", length) + bytes(data[4:offset])
 
 
-def looks_like_stun(data):
-    """Whether the first bytes can be STUN, to tell it from SIP on one port (RFC 8489, 5)."""
-    return len(data) >= 20 and data[0] < 4
-
-
-def parse(data):
+def parse(data: bytes) -> Message:
     """The Message in *data* (bytes). Raises StunError with a counter name and a sentence.
 
     After MESSAGE-INTEGRITY-SHA256 only FINGERPRINT counts (RFC 8489, 14.6): what a stranger

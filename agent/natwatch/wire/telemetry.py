@@ -47,12 +47,12 @@ def _is_number(value):
     )
 
 
-def valid_boot(boot):
+def valid_boot(boot: object) -> bool:
     """Whether *boot* is 16 lower-case hex digits."""
     return isinstance(boot, str) and len(boot) == 16 and all(c in _HEX for c in boot)
 
 
-def load_object(payload):
+def load_object(payload: bytes) -> dict:
     """The JSON object in *payload* (bytes), as a dict. Raises ValueError with one sentence."""
     if len(payload) > MAX_BYTES:
         raise ValueError("expected at most %d bytes, found %d" % (MAX_BYTES, len(payload)))
@@ -65,7 +65,7 @@ def load_object(payload):
     return value
 
 
-def encode(envelope):
+def encode(envelope: Envelope) -> bytes:
     """The bytes of *envelope*."""
     return json.dumps(
         {
@@ -81,7 +81,7 @@ def encode(envelope):
     ).encode()
 
 
-def decode(payload):
+def decode(payload: bytes) -> Envelope:
     """The Envelope in *payload* (bytes). Raises ValueError with one sentence naming the field."""
     value = load_object(payload)
     if value.get("v") != VERSION:
@@ -105,12 +105,12 @@ def decode(payload):
     )
 
 
-def encode_ack(boot, ranges):
+def encode_ack(boot: str, ranges: list) -> bytes:
     """The bytes of an acknowledgement; *ranges* is a list of (first, last), both included."""
     return json.dumps({"boot": boot, "ranges": [[first, last] for first, last in ranges]}).encode()
 
 
-def decode_ack(payload):
+def decode_ack(payload: bytes) -> tuple:
     """(boot, [(first, last), …]) of an acknowledgement. Raises ValueError with one sentence."""
     value = load_object(payload)
     boot = value.get("boot")
@@ -133,7 +133,7 @@ def decode_ack(payload):
     return boot, pairs
 
 
-def ranges_of(numbers):
+def ranges_of(numbers) -> list:
     """Sorted, gap-free [(first, last), …] that cover exactly the integers in *numbers*."""
     ranges = []
     for number in sorted(numbers):
