@@ -13,10 +13,13 @@ KEEPALIVE_20 = Settings(keepalive_s=20.0, span_s=0.0)
 
 FORTY = (39.6, 40.4)
 FIFTEEN = (14.6, 15.4)
+HUNDRED, FIFTY, TWENTY_SIX = (99.6, 100.4), (49.6, 50.4), (25.6, 26.4)
 LOW_WATCH = ("watch", 10.0, 20.0)
 WIDE_WATCH = ("watch", 20.0, 39.6)
 UNKNOWN = (None, None)
 UNLIMITED = (600.0, None)
+FALSE_ALARM = ("confirm", 12.2, None)  # both combs lived up to where the dead tooth had been
+RESTART = ("watch", 0.0, 12.2)  # a router's restart kills every tooth that waits
 
 # What is measured, and what happens: (index of the measurement, rule, raised or cleared).
 HISTORIES = {
@@ -58,6 +61,77 @@ HISTORIES = {
         [FORTY] * 3 + [WIDE_WATCH] * 40 + [(30.6, 31.4)] * 2,
         [(44, "relative", True)],
     ),
+    "two restarts of the router, and confirmations that find nothing": (
+        KEEPALIVE_20,
+        [FORTY] * 3 + [RESTART, FALSE_ALARM, FALSE_ALARM, UNKNOWN] * 2 + [FORTY],
+        [],
+    ),
+    "two restarts of the router, and no confirmation at all": (
+        KEEPALIVE_20,
+        [FORTY] * 3 + [RESTART] * 2,
+        [],
+    ),
+    "a watch and what confirms it are two": (
+        KEEPALIVE_20,
+        [FORTY] * 3 + [RESTART] * 2 + [("confirm", 11.6, 12.1)],
+        [(5, rule, True) for rule in detect.SEVERITY],
+    ),
+    "brackets without an upper edge are no thin margin": (
+        KEEPALIVE_20,
+        [("comb", 12.2, None), FALSE_ALARM, ("watch", 24.6, None)] * 5,
+        [],
+    ),
+    "a search limit below the margin is no thin margin": (KEEPALIVE_20, [(24.0, None)] * 9, []),
+    "a search limit below the keepalive says nothing at all": (
+        KEEPALIVE_20,
+        [(10.0, None)] * 9,
+        [],
+    ),
+    "brackets without an upper edge do not wear the baseline down": (
+        NO_KEEPALIVE,
+        [FORTY] * 3 + [("comb", 12.2, None), ("watch", 12.2, None)] * 20 + [(30.6, 31.4)] * 2,
+        [(44, "relative", True)],
+    ),
+    "an endless lifetime is a baseline, also by a watch": (
+        NO_KEEPALIVE,
+        [UNLIMITED] + [("watch", 599.8, None)] * 2 + [FORTY] * 2,
+        [(4, "relative", True)],
+    ),
+    "what falls further is told again, at the second measurement": (
+        KEEPALIVE_20,
+        [HUNDRED] * 3 + [FIFTY] * 2 + [TWENTY_SIX] * 9,
+        [(4, "relative", True), (6, "relative", True)],
+    ),
+    "wobble of what shrank is not told": (
+        KEEPALIVE_20,
+        [HUNDRED] * 3 + [FIFTY] * 2 + [(49.2, 50.0), (49.0, 49.8), (49.7, 50.5), (42.0, 43.0)] * 9,
+        [(4, "relative", True)],
+    ),
+    "one further dip is not told": (
+        KEEPALIVE_20,
+        [HUNDRED] * 3 + [FIFTY] * 2 + [TWENTY_SIX, FIFTY] * 6,
+        [(4, "relative", True)],
+    ),
+    "two restarts while a shrink is open are not told": (
+        KEEPALIVE_20,
+        [HUNDRED] * 3 + [FIFTY] * 2 + [RESTART, FALSE_ALARM] * 2 + [FIFTY],
+        [(4, "relative", True)],
+    ),
+    "another rule gives the new value to the first as well": (
+        KEEPALIVE_20,
+        [HUNDRED] * 3 + [TWENTY_SIX] * 2 + [(21.6, 22.4)] * 3,
+        [(4, "relative", True), (6, "thin", True), (6, "relative", True)],
+    ),
+    "a recovery that is not enough is told at the third measurement": (
+        KEEPALIVE_20,
+        [HUNDRED] * 3 + [TWENTY_SIX] * 2 + [FIFTY] * 9 + [TWENTY_SIX] * 2,
+        [(4, "relative", True), (7, "relative", True), (15, "relative", True)],
+    ),
+    "two better measurements are no recovery, nor is a bracket that straddles": (
+        KEEPALIVE_20,
+        [HUNDRED] * 3 + [TWENTY_SIX] * 2 + [FIFTY, ("watch", 26.0, None), FIFTY, TWENTY_SIX] * 5,
+        [(4, "relative", True)],
+    ),
     "wide watch brackets make none": (NO_KEEPALIVE, [WIDE_WATCH] * 9 + [FIFTEEN] * 2, []),
     "just above four fifths is no shrink": (NO_KEEPALIVE, [FORTY] * 21 + [(31.0, 32.0)] * 20, []),
     "three good measurements end it": (
@@ -72,7 +146,7 @@ HISTORIES = {
     ),
     "between 0.8 and 0.9 an open shrink stays open": (
         NO_KEEPALIVE,
-        [FORTY] * 3 + [FIFTEEN] * 2 + [(33.0, 34.0)] * 20,
+        [FORTY] * 3 + [(28.6, 29.4)] * 2 + [(33.0, 34.0)] * 20,
         [(4, "relative", True)],
     ),
     "between 0.8 and 0.9 nothing is raised": (
@@ -182,6 +256,46 @@ def test_the_same_number_of_another_boot_is_another_measurement() -> None:
     measured = [measurement(n, FORTY) for n in range(3)]
     measured += [measurement(3, FIFTEEN, ref="one:1"), measurement(4, FIFTEEN, ref="two:1")]
     assert play(History(), measured, NO_KEEPALIVE) == [(4, "relative", True)]
+
+
+def test_a_later_result_of_the_same_bindings_takes_the_place_of_their_vote() -> None:
+    coarse, close = ("confirm", 12.0, 16.0), ("refined", *FIFTEEN)
+    history = History()
+    measured = [measurement(n, FORTY) for n in range(3)]
+    measured += [measurement(3, coarse, ref="boot:17"), measurement(4, close, ref="boot:17")]
+    assert play(history, measured, NO_KEEPALIVE) == []
+    assert history.rules["relative"].votes == [("boot:17", measured[4].measured, *FIFTEEN)]
+    (change,) = detect.step(history, measurement(5, coarse, ref="boot:18"), NO_KEEPALIVE)
+    assert change.new == Bracket(*FIFTEEN)
+
+
+def test_a_vote_is_withdrawn_where_the_same_bindings_say_nothing_any_more() -> None:
+    straddling = measurement(4, (16.0, 45.0), ref="boot:17")
+    measured = [measurement(n, FORTY) for n in range(3)]
+    measured += [measurement(3, (12.0, 16.0), ref="boot:17"), straddling, measurement(5, FIFTEEN)]
+    assert play(History(), measured, NO_KEEPALIVE) == []
+
+
+def test_a_later_result_of_the_same_bindings_takes_their_place_in_the_baseline() -> None:
+    history = History()
+    for number in range(3):
+        for index, what in ((0, ("comb", 36.0, 40.5)), (1, FORTY)):
+            at = measurement(2 * number + index, what, ref=f"boot:{number}")
+            detect.step(history, at, NO_KEEPALIVE)
+    assert [(ref, lo) for ref, _, lo, _ in history.kept] == [(f"boot:{n}", 39.6) for n in range(3)]
+    assert detect.baseline(history) == Bracket(*FORTY)
+
+
+def test_all_that_is_raised_of_a_key_is_told_with_the_same_value() -> None:
+    history = History()
+    measured = [HUNDRED] * 3 + [TWENTY_SIX] * 2 + [(21.6, 22.4)]
+    play(history, [measurement(n, what) for n, what in enumerate(measured)], KEEPALIVE_20)
+    changes = detect.step(history, measurement(6, (21.7, 22.4)), KEEPALIVE_20)
+    assert [(change.rule, change.new) for change in changes] == [
+        ("thin", Bracket(21.7, 22.4)),
+        ("relative", Bracket(21.7, 22.4)),
+    ]
+    assert {change.old for change in changes} == {Bracket(*HUNDRED)}
 
 
 def test_a_late_report_from_before_a_contradiction_confirms_nothing() -> None:

@@ -354,6 +354,69 @@ def test_an_alert_gets_worse_and_better_by_its_evidence(
     ]
 
 
+def test_an_open_alert_follows_its_value_with_one_line_a_move(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    def around(*centres: float) -> list[tuple[float, float]]:
+        return [(round(one - 0.4, 1), round(one + 0.4, 1)) for one in centres]
+
+    moves = (
+        (around(100, 100, 100, 50, 50), "RAISED", (49.6, 50.4)),
+        (around(49.6, 49.4, 50.1, 49.6, 49.4, 50.1), "", (49.6, 50.4)),
+        (around(26, 26), "CHANGED", (25.6, 26.4)),
+        (around(26.2, 25.7, 26), "", (25.6, 26.4)),
+        (around(22, 22), "CHANGED", (21.6, 22.4)),
+        (around(50, 50, 50), "CHANGED", (49.6, 50.4)),
+        (around(100, 100, 100), "CLEARED", (49.6, 50.4)),
+    )
+    seq = 1
+    for brackets, event, (low, high) in moves:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "natwatch.collector"):
+            for bracket in brackets:
+                collector.take(*shrink(seq, bracket))
+                seq += 1
+        said = [record.getMessage() for record in caplog.records]
+        assert [one.split()[2] for one in said] == ([event] if event else [])
+        (row,) = collector.rows(alert)
+        assert (row["severity"], row["new_lo"], row["new_hi"]) == ("warning", low, high)
+        if event == "CHANGED":
+            assert said[0].startswith(
+                "ALERT 1 CHANGED warning shrink device=home-1 key=udp/sip,stream "
+                f"old=99.6-100.4s new={low}-{high}s: a phone whose keepalive is longer than "
+            )
+            held = [one for one in collector.rows(alert_evidence) if one["cleared"] is None]
+            assert {(one["new_lo"], one["new_hi"]) for one in held} == {(low, high)}
+
+
+def test_a_second_key_that_is_about_as_bad_is_not_told_again(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "natwatch.collector"):
+        collector.take(*shrink(1, FORTY, FORTY, FORTY, FIFTEEN, FIFTEEN, state="stream"))
+        collector.take(*shrink(6, FORTY, FORTY, FORTY, (14.1, 14.9), (14.1, 14.9), state="replied"))
+    assert [record.getMessage().split()[2] for record in caplog.records] == ["RAISED"]
+    with caplog.at_level(logging.INFO, "natwatch.collector"):
+        collector.take(*shrink(11, (4.1, 4.9), (4.1, 4.9), state="replied"))
+        collector.take(*shrink(13, (4.6, 5.4), (4.6, 5.4), state="stream"))
+    (_, changed) = [record.getMessage() for record in caplog.records]
+    assert "CHANGED critical" in changed and "key=udp/sip,replied" in changed
+
+
+def test_two_results_of_one_number_are_two_rows_and_one_witness(collector: Collector) -> None:
+    coarse = lifetime_data(12.0, 16.0, 17, method="confirm")
+    close = lifetime_data(*FIFTEEN, 17)
+    collector.take(*shrink(1, FORTY, FORTY, FORTY), report_of(4, coarse), report_of(5, close))
+    assert collector.rows(alert) == []
+    assert [(row["measurement"], row["lo"]) for row in collector.rows(lifetime)][3:] == [
+        (17, 12.0),
+        (17, 14.6),
+    ]
+    collector.take(report_of(6, {**coarse, "id": 18}))
+    (row,) = collector.rows(alert)
+    assert (row["new_lo"], row["new_hi"]) == FIFTEEN
+
+
 def test_the_keepalive_in_use_counts_more_than_the_profiles(collector: Collector) -> None:
     collector.take(birth(1))
     with collector.database.writing() as connection:

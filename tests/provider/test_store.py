@@ -1,6 +1,7 @@
 """The store on SQLite and on PostgreSQL: schema, transactions, streams, alerts."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -168,16 +169,36 @@ def test_only_one_of_two_who_clear_an_alert_acts_on_it(database: Database) -> No
         number = alerts.raise_(connection, "home-1", evidence(), WHAT, 1.0)
         assert alerts.clear(connection, number, "recovery", 2.0)
         assert not alerts.clear(connection, number, "recovery", 3.0)
-        assert alerts.open_id(connection, "home-1") is None
+        assert alerts.open_alert(connection, "home-1") is None
         assert alerts.raise_(connection, "home-1", evidence(), WHAT, 4.0) != number
 
 
-def test_a_change_to_the_same_severity_is_no_change(database: Database) -> None:
+def test_a_change_to_what_an_alert_shows_already_is_no_change(database: Database) -> None:
+    lower = replace(evidence(), new=(9.6, None))
     with database.writing() as connection:
         devices.lock(connection, ["home-1"], 1.0)
         number = alerts.raise_(connection, "home-1", evidence("warning"), WHAT, 1.0)
-        assert alerts.change(connection, number, evidence("critical"), WHAT, 2.0)
-        assert not alerts.change(connection, number, evidence("critical"), WHAT, 3.0)
+        for new in (evidence("critical"), lower, replace(lower, new=(9.6, 10.4))):
+            assert alerts.change(connection, number, new, WHAT, 2.0)
+            assert not alerts.change(connection, number, new, WHAT, 3.0)
+        alerts.clear(connection, number, "recovery", 4.0)
+        assert not alerts.change(connection, number, evidence(), WHAT, 5.0)
+
+
+def test_evidence_with_a_new_value_takes_the_place_of_the_old(database: Database) -> None:
+    lower = replace(evidence(), new=(9.6, 10.4))
+    with database.writing() as connection:
+        devices.lock(connection, ["home-1"], 1.0)
+        number = alerts.raise_(connection, "home-1", evidence(), WHAT, 1.0)
+        for one in (evidence(), evidence("warning", "relative"), lower):
+            alerts.set_evidence(connection, number, one, 1.0)
+        assert alerts.open_evidence(connection, number) == [
+            lower,
+            evidence("warning", "relative"),
+        ]
+        alerts.clear_evidence(connection, number, KEY, "short", 2.0)
+        alerts.set_evidence(connection, number, lower, 3.0)  # raised again: another row
+        assert len(alerts.open_evidence(connection, number)) == 2
 
 
 CONTEXTS = (

@@ -12,12 +12,17 @@ thin       warning   a margin of under a quarter           lo >= 1.25 K
 =========  ========  ====================================  ================================
 
 What is neither below nor above is "between": it contradicts a suspicion, but does not count
-towards an all-clear. A bracket that straddles a border says nothing about it, and an unknown
-lifetime says nothing at all.
+towards an all-clear. A bracket that straddles the border of relative or short says nothing
+about it; for thin a closed one is "below", since its low edge is all the margin that was seen.
+A bracket without an upper edge is below nothing, and an unknown lifetime says nothing at all.
 
 A rule is raised by two independent measurements (another number, or another boot) that say
 "below" with none between them that contradicts, and cleared by three that say "above". One
-measurement alone never raises anything: a wrong verdict is worse than none.
+measurement alone never raises anything: a wrong verdict is worse than none. Nor does a watch
+alone, however often it speaks: a router's restart kills all that is watched, and no timer shrank.
+
+While a rule is raised, its value is told anew when it has moved: two say that it is wholly below
+0.8 of what was told, or three that this is wholly below 0.8 of it. Wobble is no move.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -54,7 +59,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Bracket:
-    """Alive at *lo*, dead at *hi*, seconds; *hi* None: longer than the search limit."""
+    """Alive at *lo*, dead at *hi*, seconds; *hi* None: nothing was found dead."""
 
     lo: float
     hi: float | None
@@ -79,7 +84,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Change:
-    """A rule was raised, or cleared. *old*: the baseline, where there is one."""
+    """A rule was raised, is still raised but with another value *new*, or was cleared.
+
+    *old*: the baseline, where there is one.
+    """
 
     rule: str
     raised: bool
@@ -91,13 +99,17 @@ class Change:
 class Rule:
     """Whether a rule is raised, and the measurements that speak for the opposite.
 
-    *votes* are (ref, measured, lo, hi); *against*: when the last contradiction was measured,
+    *votes* are (witness, measured, lo, hi); *against*: when the last contradiction was measured,
     since only what was measured after it counts, in whatever order it came.
     """
 
     raised: bool = False
     votes: list[tuple[str, float, float, float | None]] = field(default_factory=list)
     against: float = 0.0
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Rule":
+        return cls(value["raised"], [tuple(vote) for vote in value["votes"]], value["against"])
 
 
 @dataclass
@@ -106,12 +118,17 @@ class History:
 
     *kept*: the baseline's brackets, (ref, measured, lo, hi), oldest first. *best*: (measured,
     lo, hi) of baselines that none since has reached. *frozen*: the reference of an open shrink.
+    *told*: the value that was last told of the rules raised, None while none is; *lower* and
+    *higher* gather what says that it has moved.
     """
 
     kept: list[tuple[str, float, float, float | None]] = field(default_factory=list)
     best: list[tuple[float, float, float | None]] = field(default_factory=list)
     frozen: tuple[float, float | None] | None = None
     rules: dict[str, Rule] = field(default_factory=lambda: {name: Rule() for name in SEVERITY})
+    told: tuple[float, float | None] | None = None
+    lower: Rule = field(default_factory=Rule)
+    higher: Rule = field(default_factory=lambda: Rule(raised=True))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -122,15 +139,15 @@ class History:
             kept=[tuple(one) for one in value["kept"]],
             best=[tuple(one) for one in value["best"]],
             frozen=None if value["frozen"] is None else tuple(value["frozen"]),
-            rules={
-                name: Rule(one["raised"], [tuple(vote) for vote in one["votes"]], one["against"])
-                for name, one in value["rules"].items()
-            },
+            rules={name: Rule.from_json(one) for name, one in value["rules"].items()},
+            told=None if value["told"] is None else tuple(value["told"]),
+            lower=Rule.from_json(value["lower"]),
+            higher=Rule.from_json(value["higher"]),
         )
 
 
 def step(history: History, measurement: Measurement, settings: Settings) -> list[Change]:
-    """Take one measurement into *history*, which is changed; the rules that it flipped."""
+    """Take one measurement into *history*, which is changed; the rules that it flipped or moved."""
     bracket = measurement.bracket
     if bracket is None:
         return []
@@ -138,13 +155,14 @@ def step(history: History, measurement: Measurement, settings: Settings) -> list
     suspicious = old is not None and _beside_baseline(bracket, old) == "below"
     changes = []
     for name, says in _verdicts(bracket, measurement.method, old, settings).items():
-        change = _vote(history.rules[name], name, says, measurement, bracket, old)
-        if change:
-            changes.append(change)
+        rule = history.rules[name]
+        new = _vote(rule, says, measurement, bracket)
+        if new is not None:
+            changes.append(Change(name, rule.raised, old, new))
             if name == "relative":
-                history.frozen = (old.lo, old.hi) if change.raised and old else None
-    is_open = any(rule.raised for rule in history.rules.values())
-    if not is_open and not suspicious and _is_sound(bracket, measurement.method, old):
+                history.frozen = (old.lo, old.hi) if rule.raised and old else None
+    changes += _tell(history, measurement, bracket, old, changes)
+    if history.told is None and not suspicious and _is_sound(bracket, measurement.method, old):
         _keep(history, measurement, bracket, settings.span_s)
     return changes
 
@@ -197,9 +215,11 @@ def _beside_keepalive(bracket: Bracket, keepalive: float) -> str | None:
 def _beside_margin(bracket: Bracket, method: str, margin: float) -> str | None:
     if bracket.lo >= margin:
         return "above"
-    # A watch sees only which of its few teeth died: its low edge is where a guard tooth
-    # happened to stand, no sign of a thin margin.
-    return "below" if method != "watch" or _dead_at(bracket, margin) else None
+    # Without an upper edge lo is only where the search or a watch ended. A watch sees only which
+    # of its few teeth died: its low edge is where a guard tooth happened to stand.
+    if bracket.hi is None or (method == "watch" and bracket.hi > margin):
+        return None
+    return "below"
 
 
 def _dead_at(bracket: Bracket, border: float, strictly: bool = False) -> bool:
@@ -209,14 +229,15 @@ def _dead_at(bracket: Bracket, border: float, strictly: bool = False) -> bool:
 
 
 def _vote(
-    rule: Rule,
-    name: str,
-    says: str | None,
-    measurement: Measurement,
-    bracket: Bracket,
-    old: Bracket | None,
-) -> Change | None:
-    """Count what one measurement says to one rule; the change, if that was the deciding vote."""
+    rule: Rule, says: str | None, measurement: Measurement, bracket: Bracket
+) -> Bracket | None:
+    """Count what one measurement says to one rule. If that was the deciding vote, the rule flips:
+    the tightest bracket of those that decided it.
+    """
+    # The same bindings searched more closely, or the same watch: the later word holds.
+    watching = measurement.method == "watch" and not rule.raised
+    witness = "watch" if watching else measurement.ref
+    rule.votes = [vote for vote in rule.votes if vote[0] != witness]
     if says is None:
         return None
     if says != ("above" if rule.raised else "below"):
@@ -225,22 +246,62 @@ def _vote(
         return None
     if measurement.measured <= rule.against:
         return None
-    rule.votes = [vote for vote in rule.votes if vote[0] != measurement.ref]
-    rule.votes.append((measurement.ref, measurement.measured, bracket.lo, bracket.hi))
+    rule.votes.append((witness, measurement.measured, bracket.lo, bracket.hi))
     if len(rule.votes) < (CLEARING if rule.raised else CONFIRMING):
         return None
     tightest = min((Bracket(lo, hi) for _, _, lo, hi in rule.votes), key=lambda one: one.width)
     rule.raised = not rule.raised
     rule.against = max(rule.against, measurement.measured)
     rule.votes = []
-    return Change(name, rule.raised, old, tightest)
+    return tightest
+
+
+def _tell(
+    history: History,
+    measurement: Measurement,
+    bracket: Bracket,
+    old: Bracket | None,
+    flipped: list[Change],
+) -> list[Change]:
+    """What is told anew of the rules that stay raised: where one *flipped*, or the value moved,
+    all of the key are given the new value.
+    """
+    if flipped:
+        new = min((change.new for change in flipped), key=lambda one: one.width)
+    else:
+        moved = _moved(history, measurement, bracket)
+        if moved is None:
+            return []
+        new = moved
+    still = [name for name, rule in history.rules.items() if rule.raised]
+    history.told = (new.lo, new.hi) if still else None
+    history.lower = Rule(against=measurement.measured)
+    history.higher = Rule(raised=True, against=measurement.measured)
+    known = [change.rule for change in flipped]
+    return [Change(name, True, old, new) for name in still if name not in known]
+
+
+def _moved(history: History, measurement: Measurement, bracket: Bracket) -> Bracket | None:
+    """The new value of the rules raised, if this measurement confirms that it has moved."""
+    if history.told is None:
+        return None
+    told = Bracket(*history.told)
+    far = (told.lo if told.hi is None else told.hi) / SHRUNK
+    rises = "above" if bracket.lo >= far else "between" if _dead_at(bracket, far) else None
+    lower = _vote(history.lower, _beside_baseline(bracket, told), measurement, bracket)
+    higher = _vote(history.higher, rises, measurement, bracket)
+    return lower or higher
 
 
 def _is_sound(bracket: Bracket, method: str, old: Bracket | None) -> bool:
-    """Whether a bracket may enter the baseline. A watch's may only where it is not wide."""
-    if method != "watch" or (old is not None and bracket.lo >= SHRUNK * old.lo):
+    """Whether a bracket may enter the baseline. Beside a higher one no open bracket may, since
+    its lo is only where the search ended, and a watch's only where it is not wide.
+    """
+    if old is not None and bracket.lo >= SHRUNK * old.lo:
         return True
-    return bracket.hi is not None and bracket.width <= max(NARROW_S, NARROW * bracket.hi)
+    if bracket.hi is None:
+        return old is None
+    return method != "watch" or bracket.width <= max(NARROW_S, NARROW * bracket.hi)
 
 
 def _keep(history: History, measurement: Measurement, bracket: Bracket, span_s: float) -> None:

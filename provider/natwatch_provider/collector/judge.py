@@ -74,28 +74,30 @@ def _apply(
     now: float,
 ) -> list[str]:
     """Write what one measurement changed into the alert of *device*; the line that tells it."""
-    number = alerts.open_id(connection, device)
-    held = [] if number is None else alerts.open_evidence(connection, number)
+    opened = alerts.open_alert(connection, device)
+    held = [] if opened is None else alerts.open_evidence(connection, opened.id)
     gone = {change.rule for change in changes if not change.raised}
     new = [_evidence(key, change) for change in changes if change.raised]
-    held = [one for one in held if one.key != key or one.rule not in gone]
+    told_anew = {change.rule for change in changes}
+    held = [one for one in held if one.key != key or one.rule not in told_anew]
     everything = held + new
-    if number is None:
+    line = ""
+    if opened is None:
         if not new:
             return []
-        worst = min(everything, key=_rank)
+        worst = _worst(everything, None)
         what = wording.describe(worst, everything, keepalive)
         number = alerts.raise_(connection, device, worst, what, now)
         line = wording.line(number, "RAISED", device, worst, what)
-    elif not everything:
-        line = ""
     else:
-        worst = min(everything, key=_rank)
-        what = wording.describe(worst, everything, keepalive)
-        changed = alerts.change(connection, number, worst, what, now)
-        line = wording.line(number, "CHANGED", device, worst, what) if changed else ""
+        number = opened.id
+        if everything:
+            worst = _worst(everything, opened)
+            what = wording.describe(worst, everything, keepalive)
+            if alerts.change(connection, number, worst, what, now):
+                line = wording.line(number, "CHANGED", device, worst, what)
     for evidence in new:
-        alerts.add_evidence(connection, number, evidence, now)
+        alerts.set_evidence(connection, number, evidence, now)
     for rule in gone:
         alerts.clear_evidence(connection, number, key, rule, now)
     if not everything and alerts.clear(connection, number, "recovery", now):
@@ -110,10 +112,20 @@ def _evidence(key: Key, change: detect.Change) -> Evidence:
     )
 
 
-def _rank(evidence: Evidence) -> tuple[bool, bool, float]:
-    """The worst first: critical, then a shrink before a thin margin, then the shortest."""
-    return (
-        evidence.severity != "critical",
-        evidence.rule == "thin",
-        evidence.new[0] or 0.0,
-    )
+def _worst(everything: list[Evidence], shown: alerts.Open | None) -> Evidence:
+    """Critical first, then a shrink before a thin margin, then the shortest. Of those as bad to
+    within wobble, what the alert shows already: that another key is a second shorter is no news.
+    """
+
+    def kind(one: Evidence) -> tuple[bool, bool]:
+        return (one.severity != "critical", one.rule == "thin")
+
+    def low(one: Evidence) -> float:
+        return one.new[0] or 0.0
+
+    worst = min(everything, key=lambda one: (kind(one), low(one)))
+    for one in everything:
+        same = shown is not None and one.key[:2] == (shown.port_class, shown.state)
+        if same and kind(one) == kind(worst) and detect.SHRUNK * low(one) <= low(worst):
+            return one
+    return worst

@@ -37,7 +37,7 @@ def cleared(number: int, device: str, key: Key, change: Change) -> str:
 
 
 def seconds(low: float | None, high: float | None) -> str:
-    """A bracket as ``39.6-40.4s``, ``>600s`` above the search limit, or ``unknown``."""
+    """A bracket as ``39.6-40.4s``, ``>600s`` where nothing was found dead, or ``unknown``."""
     if low is None:
         return "unknown"
     return f">{low:g}s" if high is None else f"{low:.1f}-{high:.1f}s"

@@ -7,7 +7,7 @@ told twice, however many programs look after the same alert.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Update, insert, or_, select, update
 
 from . import baselines
 from .keys import Key
@@ -25,11 +25,23 @@ class Evidence:
     new: tuple[float | None, float | None]
 
 
-def open_id(connection: Connection, device: str) -> int | None:
-    """The id of the open alert of *device*, whose row the caller has locked."""
-    return connection.execute(
-        select(alert.c.id).where(alert.c.device == device, alert.c.cleared.is_(None))
-    ).scalar()
+@dataclass(frozen=True)
+class Open:
+    """An open alert, and the port class and state of the evidence that it shows."""
+
+    id: int
+    port_class: str
+    state: str
+
+
+def open_alert(connection: Connection, device: str) -> Open | None:
+    """The open alert of *device*, whose row the caller has locked."""
+    row = connection.execute(
+        select(alert.c.id, alert.c["class"], alert.c.state).where(
+            alert.c.device == device, alert.c.cleared.is_(None)
+        )
+    ).first()
+    return None if row is None else Open(*row)
 
 
 def open_evidence(connection: Connection, alert_id: int) -> list[Evidence]:
@@ -60,44 +72,38 @@ def raise_(
     return int(number)
 
 
-def add_evidence(connection: Connection, alert_id: int, evidence: Evidence, now: float) -> None:
-    row = {
-        "alert": alert_id,
-        "context": evidence.key.context,
-        "rule": evidence.rule,
-        "raised": now,
-        **_headline(evidence),
-    }
-    connection.execute(insert(alert_evidence).values(row))
+def set_evidence(connection: Connection, alert_id: int, evidence: Evidence, now: float) -> None:
+    """Note *evidence*, in the place of what its key said under its rule until now."""
+    shown = _headline(evidence)
+    held = _open_evidence(alert_id, evidence.key, evidence.rule)
+    if connection.execute(held.values(shown)).rowcount == 0:
+        row = {
+            "alert": alert_id,
+            "context": evidence.key.context,
+            "rule": evidence.rule,
+            "raised": now,
+            **shown,
+        }
+        connection.execute(insert(alert_evidence).values(row))
 
 
 def clear_evidence(connection: Connection, alert_id: int, key: Key, rule: str, now: float) -> None:
-    connection.execute(
-        update(alert_evidence)
-        .where(
-            alert_evidence.c.alert == alert_id,
-            alert_evidence.c["class"] == key.port_class,
-            alert_evidence.c.state == key.state,
-            alert_evidence.c.context == key.context,
-            alert_evidence.c.rule == rule,
-            alert_evidence.c.cleared.is_(None),
-        )
-        .values(cleared=now)
-    )
+    connection.execute(_open_evidence(alert_id, key, rule).values(cleared=now))
 
 
 def change(
     connection: Connection, alert_id: int, worst: Evidence, what: dict[str, Any], now: float
 ) -> bool:
-    """Give an open alert the severity of its worst evidence. Whether that was another one."""
+    """Let an open alert show its *worst* evidence. Whether it showed anything else before."""
+    shown = _headline(worst)
     changed = connection.execute(
         update(alert)
         .where(
             alert.c.id == alert_id,
             alert.c.cleared.is_(None),
-            alert.c.severity != worst.severity,
+            or_(*(alert.c[name].is_distinct_from(value) for name, value in shown.items())),
         )
-        .values(changed=now, **_headline(worst), **what)
+        .values(changed=now, **shown, **what)
     )
     return changed.rowcount == 1
 
@@ -115,6 +121,8 @@ def clear(connection: Connection, alert_id: int, by: str, now: float) -> bool:
 def accept(connection: Connection, alert_id: int, now: float) -> bool:
     """Close an alert because an operator takes what is for normal: the baselines of its keys
     begin anew. False where no such alert is open.
+
+    No program calls it yet: it is where the NOC's operator actions will enter.
     """
     device = connection.execute(select(alert.c.device).where(alert.c.id == alert_id)).scalar()
     if device is None or not clear(connection, alert_id, "accepted", now):
@@ -127,6 +135,17 @@ def accept(connection: Connection, alert_id: int, now: float) -> bool:
         .values(cleared=now)
     )
     return True
+
+
+def _open_evidence(alert_id: int, key: Key, rule: str) -> Update:
+    return update(alert_evidence).where(
+        alert_evidence.c.alert == alert_id,
+        alert_evidence.c["class"] == key.port_class,
+        alert_evidence.c.state == key.state,
+        alert_evidence.c.context == key.context,
+        alert_evidence.c.rule == rule,
+        alert_evidence.c.cleared.is_(None),
+    )
 
 
 def _headline(evidence: Evidence) -> dict[str, Any]:

@@ -47,7 +47,9 @@ device = Table(
     Column("interpreter", String(32)),
     Column("first_seen", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
-    Column("keepalive_s", Double),  # in use at this customer's; null: the profile's default
+    # The interval in use at this customer's; null: the profile's default. Nothing writes it yet:
+    # it is for the adapter's setting, once a probe reads or is told that.
+    Column("keepalive_s", Double),
 )
 
 # What has been received of one boot of one device. Duplicates are decided here and nowhere
@@ -86,7 +88,9 @@ lifetime = Table(
     _device(),
     Column("boot", String(16), nullable=False),
     Column("seq", BigInteger, nullable=False),  # with device and boot: its report
-    Column("measurement", BigInteger, nullable=False),  # two numbers: two independent ones
+    # Two numbers of one boot are independent; one number twice is the same bindings, searched
+    # more closely the second time.
+    Column("measurement", BigInteger, nullable=False),
     Column("class", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("context", String(160), nullable=False),
@@ -94,7 +98,7 @@ lifetime = Table(
     Column("public", String(64)),
     Column("measured", Double, nullable=False),
     Column("lo", Double),  # alive at lo; null: unknown
-    Column("hi", Double),  # dead at hi; null with a lo: longer than the search limit
+    Column("hi", Double),  # dead at hi; null with a lo: nothing was found dead
     Column("method", String(16), nullable=False),
     Column("reason", String(256)),
     Column("alive", Integer, nullable=False),
