@@ -26,7 +26,9 @@ class Nonces:
         return base64.b64encode(seconds + self._seal(seconds, address))
 
     def check(self, nonce: bytes, address: str, now: int) -> int:
-        """GOOD, STALE_NONCE (too old, or no nonce at all) or WRONG_ADDRESS."""
+        """GOOD, STALE_NONCE (too old, or no nonce at all) or WRONG_ADDRESS: sealed for another
+        address or, which looks the same, by an earlier start of the reflector.
+        """
         try:
             raw = base64.b64decode(nonce, validate=True)
         except ValueError:
@@ -34,7 +36,7 @@ class Nonces:
         if len(raw) != 12:
             return STALE_NONCE
         age = (now // 1000 - struct.unpack(">I", raw[:4])[0]) & 0xFFFFFFFF
-        if age > LIFETIME:  # also one from "the future", that is from before a restart
+        if age > LIFETIME:  # also one from "the future", that is from before the machine's restart
             return STALE_NONCE
         if not hmac.compare_digest(raw[4:], self._seal(raw[:4], address)):
             return WRONG_ADDRESS
