@@ -87,11 +87,6 @@ HISTORIES = {
         [(10.0, None)] * 9,
         [],
     ),
-    "brackets without an upper edge do not wear the baseline down": (
-        NO_KEEPALIVE,
-        [FORTY] * 3 + [("comb", 12.2, None), ("watch", 12.2, None)] * 20 + [(30.6, 31.4)] * 2,
-        [(44, "relative", True)],
-    ),
     "an endless lifetime is a baseline, also by a watch": (
         NO_KEEPALIVE,
         [UNLIMITED] + [("watch", 599.8, None)] * 2 + [FORTY] * 2,
@@ -331,6 +326,14 @@ def test_what_is_measured_while_an_alert_is_open_does_not_become_the_baseline() 
     play(history, [measurement(n, what) for n, what in enumerate(measured)], NO_KEEPALIVE)
     assert detect.baseline(history) == Bracket(*FORTY)
     assert len(history.kept) == 3
+
+
+def test_a_bracket_without_an_upper_edge_enters_no_baseline_that_is_much_higher() -> None:
+    history = History()
+    measured = [FORTY] * 3 + [("comb", 12.2, None), ("watch", 12.2, None)] * 20
+    measured += [("watch", 32.0, None)]  # above 0.8 of it, though
+    play(history, [measurement(n, what) for n, what in enumerate(measured)], NO_KEEPALIVE)
+    assert [lo for _, _, lo, _ in history.kept] == [39.6] * 3 + [32.0]
 
 
 def test_an_old_best_is_forgotten_after_ninety_days() -> None:
