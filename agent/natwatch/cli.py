@@ -7,8 +7,9 @@ import time
 
 from natwatch import VERSION, config, port
 from natwatch.daemon.loop import Loop
-from natwatch.daemon.service import hexadecimal, progress, sentence
-from natwatch.probes.lifetime import CLASSES, Lifetime
+from natwatch.daemon.service import progress, sentence
+from natwatch.probes.engine import CLASSES
+from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.session import Session
 from natwatch.wire.auth import valid_device_id
 
@@ -31,15 +32,15 @@ lifetime   measure once, print, end
   --json               print the result as JSON
 
 examples:
-  natwatch lifetime --reflector 192.0.2.1 --device nw-000001 --key-file reflector.key
-  natwatch lifetime --reflector 192.0.2.1 --device nw-000001 --key-file reflector.key \\
+  natwatch lifetime --reflector 192.0.2.1 --device nw-000001 --key-file nw-000001.key
+  natwatch lifetime --reflector 192.0.2.1 --device nw-000001 --key-file nw-000001.key \\
       --class udp/stun --state oneway --limit 180 --json
   natwatch run --config /etc/natwatch.json
 
 exit codes: 0 done, 1 measured but unknown, 2 usage or configuration, 3 reflector not reached
 """
 
-_NO_REFLECTOR = 15000  # ms without an answer after which a one-shot measurement ends
+_NO_REFLECTOR = 15000  # ms of trouble with the reflector that end a one-shot measurement
 _PROGRESS = 1000  # ms between two progress lines on a terminal; ten times that elsewhere
 
 
@@ -69,7 +70,15 @@ def options(arguments, known):
 def say(text):
     """One log line on standard error, with the local time."""
     t = time.localtime()
-    sys.stderr.write("%02d:%02d:%02d %s\n" % (t[3], t[4], t[5], text))
+    write_log("%02d:%02d:%02d %s\n" % (t[3], t[4], t[5], text))
+
+
+def write_log(text):
+    """Write *text* to standard error; a full disk behind it must not end the measuring."""
+    try:
+        sys.stderr.write(text)
+    except OSError:
+        pass
 
 
 def main(arguments=None):
@@ -101,7 +110,7 @@ def run(arguments):
     if path is None:
         raise UsageError("run: expected --config FILE, found nothing")
     settings = config.load(path)
-    boot = hexadecimal(port.random(8))
+    boot = port.random(8).hex()
     service = assembly.assemble(settings, boot, say)
     service.start()
     try:
@@ -130,6 +139,8 @@ def _key(path):
             text = source.read().strip()
     except OSError as error:
         raise UsageError("%s: cannot be read (error %s)" % (path, error.errno))
+    except (ValueError, UnicodeError):
+        text = ""
     if not config.key(text):
         raise UsageError("%s: expected 64 hex digits, found something else" % path)
     return bytes.fromhex(text)
@@ -178,16 +189,18 @@ def _measure(session, engine):
     loop = Loop(session)
     shown = Progress()
     try:
-        began = port.now()
-        loop.start(session, began)
-        loop.start(engine, began)
+        reached = port.now()
+        loop.start(session, reached)
+        loop.start(engine, reached)
         result = None
         while not engine.done:
             loop.turn(200)
             now = port.now()
-            if session.boot is None and session.trouble and now - began > _NO_REFLECTOR:
+            if session.trouble is None:
+                reached = now
+            elif now - reached > _NO_REFLECTOR:
                 return None
-            shown.show(engine.progress(now), now)
+            shown.show(session.trouble or progress(engine.progress(now)), now)
             result = (engine.take_results() or [result])[-1]
         return result
     finally:
@@ -203,21 +216,20 @@ class Progress:
         self._next = None
         self._width = 0
 
-    def show(self, state, now):
+    def show(self, text, now):
         if self._next is None:
             self._next = now + _PROGRESS
         if now < self._next:
             return
-        text = progress(state)
         if self._terminal:
             self._next = now + _PROGRESS
             padding = " " * max(0, self._width - len(text))
             self._width = len(text)
-            sys.stderr.write("\r" + text + padding)
+            write_log("\r" + text + padding)
         else:
             self._next = now + 10 * _PROGRESS
-            sys.stderr.write(text + "\n")
+            write_log(text + "\n")
 
     def end(self):
         if self._terminal and self._width:
-            sys.stderr.write("\n")
+            write_log("\n")

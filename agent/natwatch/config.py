@@ -6,7 +6,7 @@ docs/configuration.md lists the fields for people; the table below is what decid
 
 import json
 
-from natwatch.probes.lifetime import CLASSES
+from natwatch.probes.engine import CLASSES
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
 from natwatch.wire.auth import valid_device_id
 
@@ -38,7 +38,9 @@ def address(value):
     if not isinstance(value, str) or value.count(".") != 3:
         return False
     for part in value.split("."):
-        if not part.isdigit() or int(part) > 255:
+        if not 0 < len(part) <= 3 or [digit for digit in part if digit not in "0123456789"]:
+            return False
+        if int(part) > 255:
             return False
     return True
 
@@ -57,7 +59,9 @@ def _watched(value):
     for entry in value:
         if not isinstance(entry, list) or len(entry) != 2:
             return False
-        if entry[0] not in CLASSES or entry[1] not in STATES:
+        if not isinstance(entry[0], str) or entry[0] not in CLASSES or entry[1] not in STATES:
+            return False
+        if value.count(entry) > 1:
             return False
     return True
 
@@ -67,7 +71,7 @@ _PATH = "the path of a PEM file"
 
 # section -> field -> (check, what is expected, default). A default of None may also be written.
 _BROKER = {
-    "host": (_text, "a host name or address", _REQUIRED),
+    "host": (address, _ADDRESS, _REQUIRED),
     "port": (_port, "a port from 1 to 65535", 8883),
     "server_name": (_text, "the name in the broker's certificate", None),
 }
@@ -82,9 +86,9 @@ _SECTIONS = {
         "key": (_text, _PATH, _REQUIRED),
     },
     "budget": {
-        "bindings": (_integer(8, 1000), "an integer from 8 to 1000", 64),
+        "bindings": (_integer(32, 1000), "an integer from 32 to 1000", 64),
         "bytes_per_day": (_integer(0, 10**12), "an integer from 0 (0: no limit)", 5000000),
-        "packets_per_second": (_integer(1, 1000), "an integer from 1 to 1000", 100),
+        "bindings_per_second": (_integer(1, 1000), "an integer from 1 to 1000", 100),
     },
 }
 _TOP = {
@@ -92,8 +96,8 @@ _TOP = {
     "search_limit_s": (_integer(5, 3600), "seconds from 5 to 3600", 600),
     "watch": (
         _watched,
-        'a list of [class, state], for example [["udp/sip", "stream"]]; classes %s; states %s'
-        % (", ".join(sorted(CLASSES)), ", ".join(STATES)),
+        'a list of [class, state], each once, for example [["udp/sip", "stream"]]; '
+        "classes %s; states %s" % (", ".join(sorted(CLASSES)), ", ".join(STATES)),
         [["udp/sip", STREAM], ["udp/sip", REPLIED]],
     ),
 }
@@ -113,10 +117,30 @@ def load(path):
         value = json.loads(text)
     except (ValueError, RuntimeError):
         raise ConfigError("%s: expected JSON, found text that is not" % path)
+    if not _complete(text):
+        raise ConfigError("%s: expected JSON, found a file that ends in the middle" % path)
     try:
         return check(value)
     except ConfigError as error:
         raise ConfigError("%s: %s" % (path, error))
+
+
+def _complete(text):
+    """Whether every bracket of the JSON *text* is closed: MicroPython takes it cut short."""
+    depth, inside, skip = 0, False, False
+    for character in text:
+        if skip:
+            skip = False
+        elif inside:
+            skip = character == "\\"
+            inside = character != '"'
+        elif character == '"':
+            inside = True
+        elif character in "[{":
+            depth += 1
+        elif character in "]}":
+            depth -= 1
+    return depth == 0 and not inside
 
 
 def check(value):
@@ -132,6 +156,10 @@ def check(value):
             given = None if section == "tls" else {}
         result[section] = None if given is None else _section(section, given)
     result["brokers"] = _brokers(value.get("brokers", []))
+    if result["brokers"] and "tls" not in value:
+        raise ConfigError(
+            "field tls: expected an object (or null, to speak MQTT in the clear), found nothing"
+        )
     return result
 
 

@@ -9,7 +9,7 @@ import sys
 
 from natwatch import port
 from natwatch.daemon.loop import Loop
-from natwatch.probes.lifetime import CLASSES
+from natwatch.probes.engine import CLASSES
 from natwatch.probes.session import Session
 from natwatch.probes.teeth import ALIVE, UNKNOWN, Teeth
 

@@ -29,12 +29,14 @@ def test_a_good_configuration_is_completed_with_defaults():
     assert found["budget"] == {
         "bindings": 64,
         "bytes_per_day": 5000000,
-        "packets_per_second": 100,
+        "bindings_per_second": 100,
     }
     assert found["search_limit_s"] == 600
     assert found["watch"] == [["udp/sip", "stream"], ["udp/sip", "replied"]]
     assert found["brokers"][0]["port"] == 8883
-    assert config.check(changed(["tls"], None))["tls"] is None
+    plain = changed(["tls"], None)
+    plain["tls"] = None
+    assert config.check(plain)["tls"] is None
     assert config.check(changed(["brokers"], None))["brokers"] == []
 
 
@@ -53,16 +55,23 @@ def test_each_mistake_names_field_expectation_and_finding():
         (["reflector", "key"], "zz" * 32, ("reflector.key", "64 hex digits")),
         (["reflector", "port"], 1, ("reflector.port", "unknown")),
         (["budget"], {"bindings": True}, ("budget.bindings", "integer", "True")),
-        (["budget"], {"bindings": 1}, ("budget.bindings", "8")),
+        (["budget"], {"bindings": 1}, ("budget.bindings", "32")),
         (["budget"], {"bytes_per_day": -1}, ("budget.bytes_per_day", "-1")),
         (["brokers"], {}, ("brokers", "list")),
         (["brokers"], ["x"], ("brokers[0]", "object")),
         (["brokers"], [{"port": 1}], ("brokers[0].host", "found nothing")),
-        (["brokers"], [{"host": "h", "port": 0}], ("brokers[0].port", "65535")),
+        (["brokers"], [{"host": "192.0.2.2", "port": 0}], ("brokers[0].port", "65535")),
         (["tls", "ca"], None, ("tls.ca", "PEM")),
         (["watch"], [["udp/sip"]], ("watch", "udp/stun", "oneway")),
         (["watch"], [["tcp", "stream"]], ("watch", "tcp")),
         (["watch"], [], ("watch", "[]")),
+        (["watch"], [[["x"], "stream"]], ("watch", "class")),
+        (["watch"], [[{}, "stream"]], ("watch", "class")),
+        (["watch"], [["udp/sip", "stream"], ["udp/sip", "stream"]], ("watch", "once")),
+        (["brokers"], [{"host": "mqtt.example"}], ("brokers[0].host", "numeric")),
+        (["tls"], None, ("tls", "null", "found nothing")),
+        (["reflector", "address"], "1.2.3.\xb2", ("reflector.address", "IPv4")),
+        (["reflector", "address"], "1.2.3." + "1" * 5000, ("reflector.address", "IPv4")),
         (["search_limit_s"], "600", ("search_limit_s", "seconds", "'600'")),
     ):
         try:
@@ -98,3 +107,14 @@ def test_the_command_line_refuses_what_it_does_not_know():
             assert words in str(error), str(error)
         else:
             raise AssertionError(arguments)
+
+
+def test_a_file_that_ends_in_the_middle_is_refused_on_either_interpreter():
+    for text, complete in (
+        ('{"a": [1, {"b": "]}"}]}', True),
+        ('{"a": "\\"}"}', True),
+        ('{"a": 1', False),
+        ('{"a": [1, 2]', False),
+        ('{"a": "x', False),
+    ):
+        assert config._complete(text) == complete, text

@@ -80,8 +80,16 @@ class Reflector:
         self.holds = {}
         self.control = None
         self.silent = False
+        self.asleep = (0, 0)  # from, to: looks at what came only afterwards
 
     def receive(self, data, source, local, now):
+        if self.asleep[0] <= now < self.asleep[1]:
+            self.world.at(self.asleep[1], self._look, data, source, local)
+            return
+        self._look(data, source, local)
+
+    def _look(self, data, source, local):
+        now = self.world.now
         if self.silent:
             return
         message = stun.parse(data)
@@ -158,8 +166,10 @@ class Reflector:
 class World:
     """Device – NAT – reflector. *loss* is per mille, each way; *hooks* is [(when, call)]."""
 
-    def __init__(self, nat, loss=0, seed=1):
+    def __init__(self, nat, loss=0, seed=1, delay=DELAY):
         self.nat = nat
+        self.delay = delay
+        self.asleep = (0, 0)  # from, to: the device does nothing, datagrams wait for it
         self.now = 1000
         self.loss = loss
         self.numbers = Numbers(seed)
@@ -213,17 +223,23 @@ class World:
             public = self.nat.outbound(self.inner[key], destination, self.now)
             if not self._lost():
                 source = (PUBLIC, public)
-                self.at(self.now + DELAY, self._arrive, data, source, destination)
+                self.at(self.now + self.delay, self._arrive, data, source, destination)
 
     def _arrive(self, data, source, local):
         self.reflector.receive(data, source, local, self.now)
 
     def to_device(self, data, local, destination):
         if not self._lost():
-            self.at(self.now + DELAY, self._deliver, data, local, destination)
+            self.at(self.now + self.delay, self._deliver, data, local, destination)
 
     def _deliver(self, data, source, destination):
         inner = self.nat.inbound(source, destination[1], self.now)
+        if self.asleep[0] <= self.now < self.asleep[1]:
+            self.at(self.asleep[1], self._hand_over, inner, data, source)
+        else:
+            self._hand_over(inner, data, source)
+
+    def _hand_over(self, inner, data, source):
         if inner in self.flows:
             engine, flow = self.flows[inner]
             engine.receive(flow, data, source, self.now)
@@ -232,14 +248,19 @@ class World:
     def run(self, until, done):
         """Let time pass until *done()* or *until* ms; the first engine is the session."""
         while self.now < until and not done():
-            timers = [engine.next_timer() for engine in self.engines]
+            awake = not self.asleep[0] <= self.now < self.asleep[1]
+            timers = [engine.next_timer() for engine in self.engines] if awake else []
             timers = [timer for timer in timers if timer is not None]
+            if not awake:
+                timers.append(self.asleep[1])
             if self._queue:
                 timers.append(self._queue[0][0])
             self.now = max(self.now, min(timers + [until]))
             while self._queue and self._queue[0][0] <= self.now:
                 _, _, call, arguments = self._queue.pop(0)
                 call(*arguments)
+            if self.asleep[0] <= self.now < self.asleep[1]:
+                continue
             for engine in list(self.engines):
                 timer = engine.next_timer()
                 if timer is not None and self.now >= timer:

@@ -9,6 +9,7 @@ import select
 from natwatch import port
 from natwatch.port.udp import Ports
 
+_READS = 64  # datagrams of one socket a turn, lest a flood hold up everyone's timers
 _LONGEST = 1000  # ms; the loop turns at least this often
 
 
@@ -76,8 +77,12 @@ class Loop:
 
     def _read(self, descriptor):
         engine, flow, udp = self._sockets[descriptor]
-        while True:
-            received = udp.receive()
+        for _ in range(_READS):
+            try:
+                received = udp.receive()
+            except OSError as error:
+                self._count("receive_error_%s" % error.errno)
+                return
             if received is None:
                 return
             data, source = received
@@ -99,8 +104,10 @@ class Loop:
                 # No route, a local firewall, no descriptor: the engine sees silence and its own
                 # timers deal with it; the reason is kept for the log.
                 self.send_error = error.errno
-                name = "send_error_%s" % error.errno
-                self.counters[name] = self.counters.get(name, 0) + 1
+                self._count("send_error_%s" % error.errno)
+
+    def _count(self, name):
+        self.counters[name] = self.counters.get(name, 0) + 1
 
     def _open(self, engine, flow):
         udp = self._ports.open()
@@ -116,6 +123,14 @@ class Loop:
             del self._sockets[udp.fileno()]
             udp.close()
 
+    def _unregister(self, descriptor):
+        if descriptor in self._sockets:
+            return  # the stream has closed it, and a tooth's socket has its number now
+        try:
+            self._poll.unregister(descriptor)
+        except (KeyError, OSError):
+            pass  # the stream has closed it
+
     def _watch_streams(self):
         """Have the poll set agree with what the streams want now."""
         wanted = {}
@@ -126,10 +141,7 @@ class Loop:
         for descriptor in list(self._registered):
             if self._registered[descriptor] != wanted.get(descriptor):
                 del self._registered[descriptor]
-                try:
-                    self._poll.unregister(descriptor)
-                except (KeyError, OSError):
-                    pass  # the stream has closed it already
+                self._unregister(descriptor)
         for descriptor, entry in wanted.items():
             if descriptor not in self._registered:
                 self._poll.register(descriptor, entry[1])

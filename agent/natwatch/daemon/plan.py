@@ -6,11 +6,12 @@ time; watches run side by side on the rest of the budget.
 
 SEARCH, CONFIRM, WATCH = "search", "confirm", "watch"
 
-# What one watched period costs on the wire: two teeth, each with its set-up, up to three pushes,
-# two witnesses and their share of control requests. Counted in the lab (docs/benchmarks.md).
+# What one watched period costs on the wire, at most: two teeth, each with its set-up, up to three
+# pushes, two witnesses and their share of control requests (docs/benchmarks.md, "a round").
 ROUND_BYTES = 2000
 _WATCHING = 0.5  # share of the bindings that all watches together may hold
-_RETRY = 30000  # ms after a search that found nothing
+_RETRY = 30000  # ms after a search that found nothing; twice as long after each further one
+_RETRY_MOST = 3600000
 _SHORTEST = 1000  # ms
 
 
@@ -23,17 +24,25 @@ class Key:
         self.suspect = None  # ms: the lifetime is thought to lie below
         self.doing = None
         self.not_before = 0
+        self.failures = 0  # searches in a row that found nothing
 
 
 def due(keys, now):
-    """[(Key, SEARCH | CONFIRM | WATCH), …] to begin now: confirmations first, then new keys."""
+    """[(Key, SEARCH | CONFIRM | WATCH), …] to begin now.
+
+    One search or confirmation runs at a time; a confirmation is due beside a search, which then
+    has to end.
+    """
     idle = [key for key in keys if key.doing is None and now >= key.not_before]
     actions = [(key, WATCH) for key in idle if key.bracket is not None and key.suspect is None]
-    if not [key for key in keys if key.doing in (SEARCH, CONFIRM)]:
-        suspects = [(key, CONFIRM) for key in idle if key.suspect is not None]
-        new = [(key, SEARCH) for key in idle if key.bracket is None and key.suspect is None]
-        actions += (suspects + new)[:1]
-    return actions
+    running = [key.doing for key in keys]
+    suspects = [(key, CONFIRM) for key in idle if key.suspect is not None]
+    new = [(key, SEARCH) for key in idle if key.bracket is None and key.suspect is None]
+    if CONFIRM in running:
+        return actions
+    if suspects or SEARCH in running:
+        return actions + suspects[:1]
+    return actions + new[:1]
 
 
 def watch_bindings(bindings, watched):
@@ -68,7 +77,10 @@ def ended(key, change, bracket, now):
             key.bracket = None
     elif bracket is not None:
         key.bracket, key.suspect = bracket, None
+        key.failures = 0
     else:
         key.bracket, key.suspect = None, None
-        key.not_before = now + _RETRY
+        # Where a port is blocked, a search costs 30 kB each time and never finds anything.
+        key.not_before = now + min(_RETRY_MOST, _RETRY << min(key.failures, 10))
+        key.failures += 1
     key.doing = None

@@ -1,5 +1,7 @@
 """The daemon: engines run as the plan says, their results go through the spool to the broker."""
 
+import json
+
 from natwatch import VERSION, port
 from natwatch.daemon import plan
 from natwatch.daemon.loop import Loop
@@ -9,11 +11,6 @@ from natwatch.probes.session import Session
 from natwatch.probes.watch import Watch
 
 _PROGRESS = 15000  # ms between two lines while a search is under way
-
-
-def hexadecimal(data):
-    """Lower-case hex digits of bytes."""
-    return "".join(["%02x" % byte for byte in data])
 
 
 class Service:
@@ -30,9 +27,11 @@ class Service:
         )
         self.loop = Loop(self.session)
         self.keys = [plan.Key(tuple(entry)) for entry in config["watch"]]
-        self.pace = max(1, 1000 // config["budget"]["packets_per_second"])
+        self.pace = max(1, 1000 // config["budget"]["bindings_per_second"])
         self._running = []  # (Key, engine)
         self._measurements = 0
+        self._numbers = {}  # (id of an engine, its number of a measurement) -> ours
+        self._counters = {}  # of teeth that are no more
         self._trouble = None
         self._progress_at = 0
 
@@ -56,7 +55,7 @@ class Service:
         now = port.now()
         for key, engine in list(self._running):
             for result in engine.take_results():
-                self._report(result, now)
+                self._report(engine, result, now)
             if engine.done:
                 self._end(key, engine, now)
         self._say_trouble()
@@ -66,7 +65,21 @@ class Service:
                 if event[0] == "say":
                     self.say(event[1])
 
+    def counters(self):
+        """{name: count} of all that was dropped or went wrong so far."""
+        counters = dict(self._counters)
+        counted = [self.loop.counters, self.session.counters]
+        counted += [engine.teeth.counters for _, engine in self._running]
+        if self.link is not None:
+            counted.append(self.link.dropped)
+            spooled = self.spool.dropped
+            counted.append({"spool_full_" + kind: spooled[kind] for kind in spooled})
+        for part in counted:
+            add_counts(counters, part)
+        return counters
+
     def close(self):
+        self.say("counters: %s" % json.dumps(self.counters()))
         if self.link is not None:
             self.link.close()
         self.loop.close()
@@ -74,6 +87,13 @@ class Service:
     # What runs
 
     def _begin(self, key, action, now):
+        if action == plan.CONFIRM:
+            # A suspicion cannot wait for the minutes of a search, and has use for its bindings.
+            for other, engine in list(self._running):
+                if other.doing == plan.SEARCH:
+                    engine.stop(now)
+                    self._forget(other, engine)
+                    other.doing = None
         key.doing = action
         engine = self._watch(key) if action == plan.WATCH else self._search(key, now)
         self._running.append((key, engine))
@@ -96,9 +116,15 @@ class Service:
         self._progress_at = now + _PROGRESS
         return Lifetime(self.session, key.key, limit, bindings, self.pace, key.suspect)
 
-    def _end(self, key, engine, now):
+    def _forget(self, key, engine):
         self.loop.remove(engine)
         self._running.remove((key, engine))
+        add_counts(self._counters, engine.teeth.counters)
+        owner = id(engine)
+        self._numbers = {n: self._numbers[n] for n in self._numbers if n[0] != owner}
+
+    def _end(self, key, engine, now):
+        self._forget(key, engine)
         if key.doing == plan.WATCH:
             key.suspect = engine.suspect if engine.change == "shrunk" else None
             plan.ended(key, engine.change, None, now)
@@ -106,14 +132,16 @@ class Service:
         bracket = engine.bracket
         found = None if bracket is None else (bracket.lo, bracket.hi)
         if found is not None and found[1] is None and key.suspect is not None:
-            found = key.bracket  # a false alarm: what was known still holds
+            self.say(
+                "%s %s: a false alarm, nothing died up to %.1f s" % (key.key + (found[0] / 1000,))
+            )
+            found = key.bracket  # what was known still holds
         plan.ended(key, None, found, now)
 
     # What is told
 
-    def _report(self, result, now):
-        self._measurements += 1
-        result["id"] = self._measurements
+    def _report(self, engine, result, now):
+        result["id"] = self._number(engine, result.pop("measurement"))
         result["reflector"] = self.session.endpoint[0]
         public = self.session.mapped
         result["context"] = {
@@ -124,6 +152,14 @@ class Service:
         self.say(sentence(result))
         t, quality = self._time(now)
         self.spool.append("lifetime", result, t, quality, now / 1000)
+
+    def _number(self, engine, measurement):
+        """The id of an engine's measurement: one number for all results that share bindings."""
+        name = (id(engine), measurement)
+        if name not in self._numbers:
+            self._measurements += 1
+            self._numbers[name] = self._measurements
+        return self._numbers[name]
 
     def _time(self, now):
         """(seconds since 1970 or None, where it comes from), as the envelope wants it."""
@@ -143,13 +179,24 @@ class Service:
                 self.say("%s %s: %s" % (key.key + (progress(engine.progress(now)),)))
 
     def _say_trouble(self):
-        """A trouble with the reflector once, and once that it is over."""
+        """Each trouble with the reflector once, and once that it is over."""
         trouble = self.session.trouble
-        if trouble is not None and self.loop.send_error is not None:
-            trouble = "%s (sending fails with error %d)" % (trouble, self.loop.send_error)
-        if (trouble is None) != (self._trouble is None):
-            self.say(trouble or "the reflector answers again")
-            self._trouble = trouble
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble is None:
+            self.say("the reflector answers again")
+        elif self.loop.send_error is None:
+            self.say(trouble)
+        else:
+            self.say("%s (sending fails with error %s)" % (trouble, self.loop.send_error))
+
+
+def add_counts(total, part):
+    """Add the counts of *part* to those of *total*, both {name: count}."""
+    for name in part:
+        if part[name]:
+            total[name] = total.get(name, 0) + part[name]
 
 
 def progress(state):

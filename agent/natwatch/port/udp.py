@@ -32,7 +32,7 @@ class Ports:
             except OSError as error:
                 if error.errno != _IN_USE:
                     raise
-        raise OSError(_IN_USE)
+        raise OSError(_IN_USE, "no free port")
 
 
 class Udp:
@@ -56,12 +56,16 @@ class Udp:
         self._socket.sendto(data, port.pack_address(destination[0], destination[1]))
 
     def receive(self):
-        """(data, (address, port)), or None if nothing is waiting."""
+        """(data, (address, port)), or None if nothing is waiting.
+
+        Raises OSError: some kernels tell here, once, of an ICMP error to an earlier datagram.
+        """
         try:
             data, raw = self._socket.recvfrom(_LARGEST)
         except OSError as error:
-            # An ICMP error of an earlier datagram is reported here by some kernels: no datagram.
-            return None if error.errno == _AGAIN else (b"", ("", 0))
+            if error.errno != _AGAIN:
+                raise
+            return None
         return data, port.unpack_address(raw)
 
     def close(self):

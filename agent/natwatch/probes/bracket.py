@@ -7,7 +7,7 @@ the refuted tooth is counted.
 
 from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN
 
-COMB_RATIO = 1.12  # from one tooth of the first comb to the next
+COMB_RATIO = 1.1  # from one tooth of the first comb to the next
 FLOOR = 2000  # ms: below this a set-up could not be repeated in time
 
 
@@ -80,8 +80,6 @@ def confirming(low, high, most):
     Most shrinks that matter halve the timer or more, but then a guard tooth has named a lower
     *high*; what is left is most likely near it.
     """
-    if high <= low:
-        return [low]
     middle = max(low, high // 2)
     dense = most * 3 // 5
     upper = linear(middle, high, 500, dense)

@@ -7,81 +7,68 @@ bracket ends at its own (about T more).
 To confirm a change, the first comb is a *twin*: two combs side by side, interleaved, on bindings
 of their own, each with a result of its own. They are the two independent measurements that the
 collector asks for.
+
+A router that restarts kills every binding at one instant, which looks like a timer to bindings
+that were all opened at one instant. So one of the twins is opened later than the other: a timer
+gives both the same answer, a restart does not. And a refining comb has *sentinels*, opened one
+after another, that ask a silence known to be survived: a death counts only if some sentinel
+idled through it and lived. What contradicts itself is thrown away and measured anew, never
+averaged.
 """
 
 from natwatch.probes.bracket import FLOOR, confirming, geometric, linear, weigh
-from natwatch.probes.teeth import COPY_SPAN, Teeth
-
-CLASSES = {"udp/sip": 5060, "udp/stun": 3478}
+from natwatch.probes.engine import Engine
+from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, STREAM
 
 COMB, REFINE, DONE = "comb", "refine", "done"
 
 _STEP = 500  # ms between refining teeth: with the copies' 400 ms a bracket stays under 1 s
 _NARROW = 1000  # ms
 _PASSES = 4  # refining combs before the bracket is taken as it is
-_REFUTED_COMBS = 2  # how often a bracket may be contradicted before the answer is "unknown"
+_CONTRADICTIONS = 3  # after which the answer is "unknown"
+_TWIN_LATER = 3000  # ms at least, between the openings of the twin combs
+_SENTINEL_LATER = 1500  # ms at least, between the openings of two sentinels
+_SENTINELS = 4  # beside the first two, at most, in one refining comb
+# Numbers of combs; the refining ones count from 1.
+SENTINEL = -1
+TWINS = (-2, -3)
 
 
-class Lifetime:
-    """Measure one key. *key* is (class, state).
+class Lifetime(Engine):
+    """Measure one key, (class, state).
 
     *limit* is the search limit in ms, *bindings* how many may be open at once, *pace* the ms
     between two openings. *below* (ms) asks for a confirmation: the lifetime is now thought to
-    lie below it. Results are dicts as in docs/telemetry.md, times in seconds.
+    lie below it. ``bracket`` is what was found; its ``hi`` is None above the limit, or where a
+    confirmation found nothing dead, and then there is no result: it was a false alarm.
     """
 
     def __init__(self, session, key, limit, bindings, pace, below=None):
-        self.session = session
-        self.key = key
+        Engine.__init__(self, session, key, pace)
         self.limit = limit
         self.bindings = bindings
         self.below = below
-        self.teeth = Teeth(session, CLASSES[key[0]], key[1], pace)
         self.phase = None
         self.bracket = None
-        self.done = False
         self._spent = []
-        self._confirmed = []
+        self._combs = {}  # number of a twin comb -> its Bracket, decided and not yet told
+        self._later = 0  # ms between the openings of the twin combs
         self._passes = 0
-        self._refuted = 0
+        self._contradictions = 0
         self._started = None
         self._bytes_before = None
-        self._results = []
-
-    # The engine's calls
 
     def start(self, now):
         self._started = now
         self._bytes_before = self.session.bytes
-        self._comb(FLOOR)
-
-    def receive(self, flow, data, source, now):
-        self.teeth.receive(flow, data, source, now)
-        self._progress(now)
-
-    def notice(self, notice, now):
-        self.teeth.notice(notice, now)
-        self._progress(now)
-
-    def next_timer(self):
-        return self.teeth.next_timer()
-
-    def handle_timer(self, now):
-        self.teeth.handle_timer(now)
-        self._progress(now)
-
-    def take_sends(self):
-        return self.teeth.take_sends()
-
-    def take_results(self):
-        results, self._results = self._results, []
-        return results
+        self._comb(FLOOR, now)
 
     def progress(self, now):
         """What goes on: phase, longest silence survived (ms), open teeth, ms left at most."""
         bracket = weigh(self._spent)
         waiting = self.teeth.waiting()
-        ends = [tooth.due - now for tooth in waiting if tooth.due is not None]
+        set_up = PAUSE if self.key[1] == STREAM else 0
+        ends = [(now + set_up + t.ask if t.due is None else t.due) - now for t in waiting]
         left = max(ends) + COPY_SPAN if ends else 0
         if self.phase == COMB:
             left += left  # refining takes about as long again
@@ -89,35 +76,46 @@ class Lifetime:
 
     # The search
 
-    def _comb(self, low):
+    def _comb(self, low, now):
         self.phase = COMB
-        if self.below is not None:
-            for index, ask in enumerate(confirming(low, self.below, self.bindings)):
-                self.teeth.add(ask, 1 + index % 2)
-        else:
+        self._combs = {}
+        if self.below is None:
             for ask in geometric(low, self.limit, self.bindings):
                 self.teeth.add(ask)
+            return
+        asks = confirming(low, self.below, self.bindings)
+        # So much later that the two brackets of a restart cannot overlap, if they are of the
+        # dense part of the combs.
+        self._later = max(_TWIN_LATER, 2 * (asks[-1] - asks[max(0, len(asks) - 3)] + 2 * COPY_SPAN))
+        for index, ask in enumerate(asks):
+            self.teeth.add(ask, TWINS[index % 2], now + self._later * (index % 2))
 
-    def _refine(self, bracket):
+    def _refine(self, bracket, now):
         self.phase = REFINE
         self._passes += 1
-        # A step beyond hi as well: where hi was true this costs no time, since the comb ends at
-        # the first dead tooth; where it was not, the search goes on at once.
-        for ask in linear(bracket.lo, bracket.hi, _STEP, self.bindings):
-            self.teeth.add(ask)
+        self._spent = [tooth for tooth in self._spent if tooth.comb != SENTINEL]
+        later = max(_SENTINEL_LATER, bracket.width // _SENTINELS)
+        count = 2 + bracket.width // later if bracket.lo else 0
+        for index in range(count):
+            self.teeth.add(bracket.lo, SENTINEL, now + index * later)
+        for ask in linear(bracket.lo, bracket.hi, _STEP, self.bindings - count):
+            self.teeth.add(ask, self._passes, now)
 
     def _progress(self, now):
         finished = self.teeth.take_finished()
         if not finished or self.done:
             return
         self._spent += finished
-        if self.phase == COMB and self.below is not None:
+        if self.phase == REFINE:
+            self._refine_progress(now)
+        elif self.below is not None:
             self._twin_progress(now)
         elif self._decided(self._spent):
-            self._next_step(now)
+            self._give_up_rest(now)
+            self._comb_ended(now)
 
     def _decided(self, spent, comb=None):
-        """Whether waiting longer cannot change what *spent* says.
+        """Whether waiting longer for *comb* cannot change what *spent* says.
 
         So it is once a tooth has died and no shorter question is open, or all are spent.
         """
@@ -127,17 +125,61 @@ class Lifetime:
             return not waiting
         return not [tooth for tooth in waiting if tooth.ask < bracket.hi - COPY_SPAN]
 
-    def _next_step(self, now):
+    def _comb_ended(self, now):
         bracket = weigh(self._spent)
-        self._give_up_rest(now)
         if bracket.hi is None:
             self._nothing_died(bracket, now)
-            return
-        settled = bracket.expired >= 2 and bracket.width <= _NARROW
-        if settled or self._passes >= _PASSES:
+        else:
+            self._refine(bracket, now)
+
+    def _refine_progress(self, now):
+        mine = self._of(self._passes)
+        deaths = [tooth for tooth in mine if tooth.phase == EXPIRED]
+        lives = [tooth for tooth in self._spent if tooth.phase != EXPIRED]
+        guarded = self._guarded(deaths)
+        if self.teeth.waiting():
+            if not deaths or not guarded or not self._decided(lives + deaths, self._passes):
+                return
+        self._give_up_rest(now)
+        # The first comb's deaths had no sentinel: they count only where this comb saw none.
+        bracket = weigh(lives + deaths) if deaths else weigh(self._spent)
+        if self._contradicted(deaths):
+            self._anew(now)
+        elif bracket.hi is None:
+            self._nothing_died(bracket, now)
+        elif deaths and guarded and bracket.width <= _NARROW:
+            self._finish(bracket, now)
+        elif self._passes < _PASSES:
+            self._refine(bracket, now)
+        elif deaths and guarded:
             self._finish(bracket, now)
         else:
-            self._refine(bracket)
+            self._unknown(self._reasons(), now)
+
+    def _guarded(self, deaths):
+        """Whether the first of *deaths* was outlived by a sentinel that idled through it."""
+        sentinels = self._of(SENTINEL)
+        if not deaths or not sentinels:
+            return True  # below the shortest silence that can be asked there is no sentinel
+        ended = [tooth.ended for tooth in sentinels if tooth.phase == ALIVE]
+        return bool(ended) and max(ended) >= min([tooth.due for tooth in deaths]) + COPY_SPAN
+
+    def _contradicted(self, deaths):
+        """Whether a silence that was survived also killed: one of *deaths*, or a sentinel."""
+        longest = weigh(self._spent).lo
+        dead = [tooth for tooth in deaths if tooth.idle + tooth.slack <= longest]
+        return bool(dead + [t for t in self._of(SENTINEL) if t.phase == EXPIRED])
+
+    def _anew(self, now, low=FLOOR):
+        """The answers contradict each other: the NAT restarted or changed meanwhile, or three
+        copies were lost. Nothing of it is kept."""
+        self._contradictions += 1
+        if self._contradictions >= _CONTRADICTIONS:
+            self._unknown("answers contradict each other", now)
+            return
+        self._spent = []
+        self._passes = 0
+        self._comb(low, now)
 
     def _nothing_died(self, bracket, now):
         top = self.below if self.below is not None else self.limit
@@ -145,31 +187,49 @@ class Lifetime:
             self._finish(bracket, now)
         elif bracket.alive == 0:
             self._unknown(self._reasons(), now)
-        elif self._refuted >= _REFUTED_COMBS:
-            self._unknown("answers contradict each other", now)
+        elif self._contradictions >= _CONTRADICTIONS:
+            self._unknown(self._reasons(), now)
         else:
             # A dead tooth was refuted, or the topmost are unknown: search on from what lives.
-            self._refuted += 1
+            self._contradictions += 1
             self.below = None
-            self._comb(max(FLOOR, bracket.lo))
+            self._passes = 0
+            self._comb(max(FLOOR, bracket.lo), now)
 
     def _twin_progress(self, now):
         """Each of the twin combs has a bracket of its own, from its own bindings."""
-        deaths = sum([weigh(self._of(comb)).expired for comb in (1, 2)])
-        for comb in (1, 2):
+        deaths = sum([weigh(self._of(comb)).expired for comb in TWINS])
+        for comb in TWINS:
             mine = self._of(comb)
-            if comb in self._confirmed or not mine or not self._decided(mine, comb):
+            if comb in self._combs or not mine or not self._decided(mine, comb):
                 continue
             bracket = weigh(mine)
             # One death may be three lost copies (at 5 % loss, one tooth in 8,000): wait for
             # another, in either comb.
             if bracket.expired and deaths < 2 and self.teeth.waiting():
                 continue
-            self._confirmed.append(comb)
-            if bracket.hi is not None:
-                self._results.append(self._result(bracket, "confirm", now))
-        if len(self._confirmed) == 2:
-            self._next_step(now)
+            self._combs[comb] = bracket
+        if len(self._combs) == 2:
+            self._compare_twins(now)
+
+    def _compare_twins(self, now):
+        one, other = [self._combs[comb] for comb in TWINS]
+        if one.hi is not None and other.hi is not None:
+            if max(one.lo, other.lo) >= min(one.hi, other.hi):
+                self._give_up_rest(now)
+                self._anew(now)
+                return
+            if one.width + other.width < self._later:
+                self._tell_twins(now)
+        self._give_up_rest(now)
+        self._comb_ended(now)
+
+    def _tell_twins(self, now):
+        for number, comb in enumerate(TWINS):
+            bracket = self._combs.get(comb)
+            if bracket is not None and bracket.hi is not None:
+                self._tell(1 + number, bracket, "confirm", self._cost(now))
+        self._combs = {}
 
     def _of(self, comb):
         return [tooth for tooth in self._spent if tooth.comb == comb]
@@ -185,32 +245,22 @@ class Lifetime:
         return "; ".join(reasons) or "no tooth was answered"
 
     def _unknown(self, reason, now):
-        bracket = weigh(self._spent)
         self.phase, self.done = DONE, True
-        result = self._result(bracket, "comb", now)
-        result["lo"] = result["hi"] = None
-        result["reason"] = reason
-        self._results.append(result)
+        self._tell(1, weigh(self._spent), "comb", self._cost(now), reason)
 
     def _finish(self, bracket, now):
         self.phase, self.done = DONE, True
         self.bracket = bracket
-        method = "refined" if self._passes else "comb"
-        self._results.append(self._result(bracket, method, now))
+        if self.below is not None and bracket.hi is None:
+            return
+        self._tell_twins(now)  # those whose brackets were too wide to tell a restart from a timer
+        # After a confirmation this result uses the bindings of both combs: it is no third
+        # measurement, and bears the number of the first.
+        self._tell(1, bracket, "refined" if self._passes else "comb", self._cost(now))
 
-    def _result(self, bracket, method, now):
+    def _cost(self, now):
         return {
-            "class": self.key[0],
-            "state": self.key[1],
-            "lo": bracket.lo / 1000,
-            "hi": None if bracket.hi is None else bracket.hi / 1000,
-            "method": method,
-            "alive": bracket.alive,
-            "expired": bracket.expired,
-            "unknown": bracket.unknown,
-            "refuted": bracket.refuted,
             "seconds": (now - self._started) / 1000,
             "bindings": self.teeth.bindings,
-            "at_once": self.teeth.most_at_once,
             "bytes": self.teeth.bytes + self.session.bytes - self._bytes_before,
         }

@@ -13,6 +13,7 @@ _NONCE_FRESH = 60000  # ms; the reflector accepts 120 s, and a tooth needs some 
 _LEAD = 900  # ms before a witness is due by which the control flow must have been refreshed
 _RETRIES = (300, 400, 600, 1000, 1500)  # ms to wait for an answer, try by try
 _BACK_OFF = (2000, 4000, 8000, 16000, 30000)  # ms of rest after a round of tries without answer
+_STALE_MOST = 3  # "stale nonce" so often in a row means more than a stale nonce
 _AUDIT_MOST = 16  # ids in one request
 _PADDED = 160  # bytes; a request without a nonce is at least this long, so it can be answered
 
@@ -43,6 +44,8 @@ class Session:
         self._nonce_at = 0
         self._flow = 0
         self._request = None  # (txid, sent, try, bytes) while an answer is awaited
+        self._asked_at = 0  # when that request was first sent
+        self._stale = 0  # answers "stale nonce" in a row
         self._rest_until = None
         self._failures = 0
         self._answered_at = None
@@ -126,7 +129,7 @@ class Session:
         return sends
 
     def take_notices(self):
-        """("ready",), ("witness", Pushed), ("record", Record), ("restarted",), ("lost", text)."""
+        """("ready",), ("witness", Pushed), ("record", Record) or ("restarted",), oldest first."""
         notices, self._notices = self._notices, []
         return notices
 
@@ -142,7 +145,7 @@ class Session:
         due = [instant for instant in self._needs if instant - _LEAD <= now]
         if due:
             self._needs = [instant for instant in self._needs if instant - _LEAD > now]
-            # One exchange in the last second serves every witness that is due within the next.
+            # One exchange half a second ago serves every witness that is due within the next.
             recent = self._answered_at is not None and now - self._answered_at < 500
             self._wanted = self._wanted or not recent
         if self._wanted or self._audits or self._cancels:
@@ -150,6 +153,7 @@ class Session:
             self._ask(now)
 
     def _ask(self, now):
+        self._asked_at = now
         txid = self.random(12)
         attributes = [(stun.USERNAME, self.device)]
         if self._nonce is not None:
@@ -179,12 +183,7 @@ class Session:
         # long as it keeps sending: try again from a fresh port.
         self._sends.append((self._flow, None, self.endpoint))
         self._flow += 1
-        if self.trouble is None:
-            self._lost("no answer from the reflector at %s port %d" % self.endpoint)
-
-    def _lost(self, text):
-        self.trouble = text
-        self._notices.append(("lost", text))
+        self.trouble = "no answer from the reflector at %s port %d" % self.endpoint
 
     def _take(self, message, source, now):
         if source != self.endpoint:
@@ -205,10 +204,10 @@ class Session:
         if not message.authentic(self.key):
             self._refused(message, now)
             return
-        _, sent, attempt, _ = self._request
         self._request = None
-        if attempt == 0:
-            self.rtt = now - sent
+        # Of a repeated request nobody knows which try was answered: an upper bound then, as is
+        # right for the slack of a oneway tooth.
+        self.rtt = now - self._asked_at
         self._learn(message, now)
         if message.klass == stun.ERROR:
             self._take_error(message, now)
@@ -227,8 +226,7 @@ class Session:
         }[code]
         self._request = None
         self._rest_until = now + _BACK_OFF[-1]
-        if self.trouble != reason % self.endpoint:
-            self._lost(reason % self.endpoint)
+        self.trouble = reason % self.endpoint
 
     def _learn(self, message, now):
         self._failures = 0
@@ -248,17 +246,19 @@ class Session:
     def _take_error(self, message, now):
         code = message.get(stun.ERROR_CODE, (0, ""))[0]
         self._count("error_%d" % code)
-        if code == 438 and message.has(stun.NONCE):
+        self._stale += 1
+        if code == 438 and message.has(stun.NONCE) and self._stale < _STALE_MOST:
             self._ask(now)
-        else:
-            self._rest_until = now + _BACK_OFF[0]
+            return
+        self._rest_until = now + _BACK_OFF[-1]
+        text = "the reflector at %s port %d refuses this device's requests with error %d"
+        self.trouble = text % (self.endpoint + (code,))
 
     def _take_success(self, message, now):
+        self._stale = 0
         self._answered_at = now
         self.mapped = message.get(stun.XOR_MAPPED_ADDRESS)
-        if self.trouble is not None:
-            self.trouble = None
-            self._notices.append(("found",))
+        self.trouble = None
         records = message.get_all(stun.RECORD)
         told = [record.txid for record in records]
         self._audits = [txid for txid in self._audits if txid not in told]

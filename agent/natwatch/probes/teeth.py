@@ -46,6 +46,7 @@ COPIES = 3
 COPY_SPAN = 400  # ms from the first copy to the last
 _REPEATS = (500, 1000)  # ms after the first sending; a third would come too near to 2 s
 _TOO_LATE = 1800  # ms: an answer after this came from a flow that may be a stream by now
+_TOO_LONG = 1000  # ms by which the pause of a stream, or a reflector's word, may be late
 _GRACE = 250  # ms past the last copy before silence counts
 _AUDIT_TIME = 8000  # ms to wait for the audit
 
@@ -68,6 +69,7 @@ class Tooth:
         self.due = None
         self.timer = None
         self.witnessed = False
+        self.ended = None
         self.idle = None
         self.slack = 0  # ms by which the idle time at the NAT may exceed ``idle``
         self.reason = None
@@ -94,7 +96,7 @@ class Teeth:
         self.most_at_once = 0
         self.bytes = 0
         self.counters = {}
-        self._queue = []
+        self._queue = []  # (not before, Tooth), in order
         self._open = {}  # number -> Tooth
         self._by_txid = {}
         self._number = 0
@@ -103,11 +105,14 @@ class Teeth:
         self._finished = []
         self._lingering = []  # (when to close, flow)
 
-    def add(self, ask, comb=0):
-        """Queue a tooth that asks at *ask* ms of silence. Returns it."""
+    def add(self, ask, comb=0, not_before=0):
+        """Queue a tooth that asks at *ask* ms of silence, opened at *not_before*. Returns it."""
         self._number += 1
         tooth = Tooth(self._number, ask, comb, self.session.random(12))
-        self._queue.append(tooth)
+        position = len(self._queue)
+        while position and self._queue[position - 1][0] > not_before:
+            position -= 1
+        self._queue.insert(position, (not_before, tooth))
         return tooth
 
     def at_once(self):
@@ -116,7 +121,7 @@ class Teeth:
 
     def waiting(self, comb=None):
         """The teeth that are queued or open, of one comb or of all."""
-        teeth = self._queue + list(self._open.values())
+        teeth = [tooth for _, tooth in self._queue] + list(self._open.values())
         return [tooth for tooth in teeth if comb is None or tooth.comb == comb]
 
     def cancel(self, now, reason):
@@ -140,7 +145,7 @@ class Teeth:
     def next_timer(self):
         timers = [tooth.timer for tooth in self._open.values() if tooth.timer is not None]
         if self._queue:
-            timers.append(self._next_opening)
+            timers.append(max(self._next_opening, self._queue[0][0]))
         if self._lingering:
             timers.append(self._lingering[0][0])
         return min(timers) if timers else None
@@ -148,9 +153,9 @@ class Teeth:
     def handle_timer(self, now):
         while self._lingering and now >= self._lingering[0][0]:
             self._close(self._lingering.pop(0)[1])
-        if self._queue and now >= self._next_opening:
+        if self._queue and now >= max(self._next_opening, self._queue[0][0]):
             if self.session.ready(now):
-                self._begin(self._queue.pop(0), now)
+                self._begin(self._queue.pop(0)[1], now)
                 self._next_opening = now + self.pace
             else:
                 self._next_opening = now + 200  # a notice ("ready",) comes sooner, as a rule
@@ -173,7 +178,10 @@ class Teeth:
 
     def _expire(self, tooth, now):
         """The timer of *tooth* ran out; what that means depends on its phase."""
-        if tooth.phase == PAUSING:
+        if tooth.phase == PAUSING and now - tooth.timer > _TOO_LONG:
+            # A box that slept: the binding may have died and been made anew meanwhile.
+            self._advance(tooth, "spoiled", now, "the pause took too long")
+        elif tooth.phase == PAUSING:
             self._advance(tooth, "paused", now)
         elif tooth.phase in (GREETING, ASKING):
             waited = now - tooth.first_sent
@@ -298,6 +306,10 @@ class Teeth:
             reason = "the reflector says: %s, %d copies" % (outcome, record.copies)
         elif not tooth.witnessed:
             reason = "no witness: the line itself was silent"
+        elif self.state == ONEWAY and now - tooth.due - COPY_SPAN > _TOO_LONG + 4 * tooth.slack:
+            # The reflector counts from when it looked at the request; if it slept, the NAT
+            # idled longer than it says. (Where it answers, it counts from its answer.)
+            reason = "the reflector or this device was late"
         elif record.requests != tooth.sent or record.answers != tooth.answers:
             # A lost answer leaves the NAT idle for longer than the reflector counted.
             reason = "a set-up packet was lost"
@@ -342,6 +354,7 @@ class Teeth:
 
     def _finish(self, tooth, reason, now):
         tooth.reason = reason
+        tooth.ended = now
         del self._open[tooth.number]
         del self._by_txid[tooth.txid]
         self._finished.append(tooth)

@@ -7,8 +7,8 @@ A dead tooth below, or a living one above, ends the watch: the lifetime must be 
 """
 
 from natwatch.probes.bracket import FLOOR, weigh
-from natwatch.probes.lifetime import CLASSES
-from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN, Teeth
+from natwatch.probes.engine import Engine
+from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN
 
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
 _ALARM = 0.82  # of lo
@@ -20,7 +20,7 @@ _BLIND = 2.5  # lifetimes without one known answer, after which the watch says s
 BELOW, ABOVE, GUARD = 0, 1, 2
 
 
-class Watch:
+class Watch(Engine):
     """Watch *bracket* (lo, hi in ms; hi None: nothing above to ask) of *key*.
 
     *period* is the ms between two rounds, of two teeth each. ``change`` is None, "shrunk" or
@@ -28,15 +28,12 @@ class Watch:
     """
 
     def __init__(self, session, key, bracket, period, pace):
-        self.session = session
-        self.key = key
+        Engine.__init__(self, session, key, pace)
         self.period = period
-        self.teeth = Teeth(session, CLASSES[key[0]], key[1], pace)
         self.below = max(FLOOR, bracket[0] - _MARGIN)
         self.above = None if bracket[1] is None else bracket[1] + _MARGIN
         self.change = None
         self.suspect = None
-        self.done = False
         self._turn = 0
         self._next_round = None
         self._recent = []  # spent teeth since the last report
@@ -44,22 +41,14 @@ class Watch:
         self._seen = None  # when a tooth last gave a known answer
         self._blind = False
         self._bytes_before = 0
-        self._results = []
+        self._measurements = 0
 
     def start(self, now):
         self._next_round = now
         self._reported = self._seen = now
 
-    def receive(self, flow, data, source, now):
-        self.teeth.receive(flow, data, source, now)
-        self._progress(now)
-
-    def notice(self, notice, now):
-        self.teeth.notice(notice, now)
-        self._progress(now)
-
     def next_timer(self):
-        timer = self.teeth.next_timer()
+        timer = Engine.next_timer(self)
         if self._next_round is None:
             return timer
         return self._next_round if timer is None else min(timer, self._next_round)
@@ -68,22 +57,11 @@ class Watch:
         if self._next_round is not None and now >= self._next_round:
             self._round(now)
             self._next_round = now + self.period
-        self.teeth.handle_timer(now)
-        self._progress(now)
-
-    def take_sends(self):
-        return self.teeth.take_sends()
-
-    def take_results(self):
-        results, self._results = self._results, []
-        return results
+        Engine.handle_timer(self, now)
 
     def stop(self, now):
-        """End the watch; nothing is left waiting."""
-        self.teeth.cancel(now, "the watch ended")
-        self.teeth.take_finished()
+        Engine.stop(self, now)
         self._next_round = None
-        self.done = True
 
     # One round
 
@@ -125,11 +103,8 @@ class Watch:
     def _say_blind(self, now):
         self._blind = True
         reasons = [tooth.reason for tooth in self._recent if tooth.reason]
-        result = self._result(weigh(self._recent), now)
-        result["lo"] = result["hi"] = None
-        result["reason"] = self.session.trouble or (reasons + ["no tooth was answered"])[0]
-        self._results.append(result)
-        self._recent = []
+        reason = self.session.trouble or (reasons + ["no tooth was answered"])[0]
+        self._report(weigh(self._recent), now, reason)
 
     def _confirm(self, now):
         """Report the bracket once both its sides were seen again, at most once a period."""
@@ -137,8 +112,7 @@ class Watch:
             return
         kinds = [tooth.comb for tooth in self._recent if tooth.phase != UNKNOWN]
         if BELOW in kinds and (ABOVE in kinds or self.above is None):
-            self._results.append(self._result(weigh(self._recent), now))
-            self._recent = []
+            self._report(weigh(self._recent), now)
 
     def _changed(self, change, tooth, now):
         self.change = change
@@ -150,28 +124,20 @@ class Watch:
             # A longer silence was survived by a younger binding: this tooth was an accident.
             self.change = self.suspect = None
             return
-        if change == "grown" or bracket.expired >= 2:
-            # One death may be three lost copies; it starts a confirmation, but is no bracket.
-            self._results.append(self._result(bracket, now))
+        if change == "grown":
+            self._report(bracket, now)
+        # One death may be three lost copies: it starts a confirmation, but is no bracket.
         self.stop(now)
 
-    def _result(self, bracket, now):
-        result = {
-            "class": self.key[0],
-            "state": self.key[1],
-            "lo": bracket.lo / 1000,
-            "hi": None if bracket.hi is None else bracket.hi / 1000,
-            "method": "watch",
-            "alive": bracket.alive,
-            "expired": bracket.expired,
-            "unknown": bracket.unknown,
-            "refuted": bracket.refuted,
+    def _report(self, bracket, now, reason=None):
+        cost = {
             "seconds": (now - self._reported) / 1000,
             "bindings": bracket.alive + bracket.expired + bracket.unknown,
-            "at_once": self.teeth.most_at_once,
             "bytes": self.teeth.bytes - self._bytes_before,
             "period": self.period / 1000,
         }
+        self._measurements += 1
+        self._tell(self._measurements, bracket, "watch", cost, reason)
         self._reported = now
         self._bytes_before = self.teeth.bytes
-        return result
+        self._recent = []

@@ -1,0 +1,76 @@
+"""What the engines that ask teeth have in common: the calls of the loop, and the result's form."""
+
+from natwatch.probes.teeth import Teeth
+
+CLASSES = {"udp/sip": 5060, "udp/stun": 3478}  # port class -> the reflector's port
+
+
+class Engine:
+    """An engine around a set of teeth of one key, (class, state). *pace*: see Teeth.
+
+    A subclass gives ``_progress``.
+    """
+
+    def __init__(self, session, key, pace):
+        self.session = session
+        self.key = key
+        self.teeth = Teeth(session, CLASSES[key[0]], key[1], pace)
+        self.done = False
+        self._results = []
+
+    def receive(self, flow, data, source, now):
+        self.teeth.receive(flow, data, source, now)
+        self._progress(now)
+
+    def notice(self, notice, now):
+        self.teeth.notice(notice, now)
+        self._progress(now)
+
+    def next_timer(self):
+        return self.teeth.next_timer()
+
+    def handle_timer(self, now):
+        self.teeth.handle_timer(now)
+        self._progress(now)
+
+    def take_sends(self):
+        return self.teeth.take_sends()
+
+    def take_results(self):
+        results, self._results = self._results, []
+        return results
+
+    def _progress(self, now):
+        """Called after anything may have happened to a tooth."""
+        raise NotImplementedError
+
+    def stop(self, now):
+        """End before the end; nothing is left waiting, here or at the reflector."""
+        self.teeth.cancel(now, "not needed any more")
+        self.teeth.take_finished()
+        self.done = True
+
+    def _tell(self, measurement, bracket, method, cost, reason=None):
+        """Put one result out, a dict as in docs/telemetry.md.
+
+        *measurement* numbers the engine's independent measurements: results of one number share
+        bindings. With a *reason* the lifetime is unknown. *cost* holds what it cost.
+        """
+        result = {
+            "measurement": measurement,
+            "class": self.key[0],
+            "state": self.key[1],
+            "lo": bracket.lo / 1000,
+            "hi": None if bracket.hi is None else bracket.hi / 1000,
+            "method": method,
+            "alive": bracket.alive,
+            "expired": bracket.expired,
+            "unknown": bracket.unknown,
+            "refuted": bracket.refuted,
+            "at_once": self.teeth.most_at_once,
+        }
+        result.update(cost)
+        if reason is not None:
+            result["lo"] = result["hi"] = None
+            result["reason"] = reason[:200]
+        self._results.append(result)
