@@ -1,10 +1,12 @@
 """What the machine itself knows of its network: context for a measurement, not a measurement."""
 
 import socket
+import sys
 
 from natwatch import port
 
-_ROUTES = "/proc/net/route"  # Linux; one line a route, addresses as little-endian hex
+_ROUTES = "/proc/net/route"  # Linux; one line a route
+_GATEWAY = 2  # RTF_GATEWAY
 
 
 def gateway():
@@ -12,25 +14,47 @@ def gateway():
     try:
         with open(_ROUTES) as routes:
             for line in routes:
-                fields = line.split()
-                if len(fields) > 3 and fields[1] == "00000000" and int(fields[3], 16) & 2:
-                    value = int(fields[2], 16)
-                    parts = (value & 255, value >> 8 & 255, value >> 16 & 255, value >> 24)
-                    return "%d.%d.%d.%d" % parts
+                address = gateway_of(line, sys.byteorder)
+                if address is not None:
+                    return address
     except (OSError, ValueError):
         pass
     return None
+
+
+def gateway_of(line, byteorder):
+    """The gateway in one *line* of /proc/net/route, None if it is no default route through one.
+
+    Fields: interface, destination, gateway, flags, three counters, mask, … The kernel prints
+    addresses as numbers of the machine's *byteorder*, "little" or "big".
+    """
+    fields = line.split()
+    # The mask as well: VPNs set a route to 0.0.0.0/1.
+    if len(fields) < 8 or fields[1] != "00000000" or fields[7] != "00000000":
+        return None
+    try:
+        flags = int(fields[3], 16)
+        address = list(bytes.fromhex(fields[2]))
+    except ValueError:
+        return None
+    if len(address) != 4 or not flags & _GATEWAY:
+        return None
+    if byteorder == "little":
+        address.reverse()
+    return "%d.%d.%d.%d" % tuple(address)
 
 
 def local_address(destination):
     """The address this machine sends from to *destination*, or None (MicroPython cannot tell)."""
     if port.interpreter == "micropython":
         return None
-    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    probe = None
     try:
+        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         probe.connect((destination, 9))  # sends nothing: a datagram socket only looks up the route
         return probe.getsockname()[0]
-    except OSError:
+    except OSError:  # no route, or no descriptor is left
         return None
     finally:
-        probe.close()
+        if probe is not None:
+            probe.close()

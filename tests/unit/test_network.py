@@ -1,0 +1,65 @@
+"""What /proc/net/route says, read on machines of either byte order; lines that are odd."""
+
+import socket
+
+from natwatch.port import network
+
+# Interface, destination, gateway, flags, reference count, use, metric, mask, MTU, window, irtt.
+# 192.168.1.254 as a number of a little-endian machine, then of a big-endian one.
+LITTLE = "eth0\t00000000\tFE01A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
+BIG = "eth0\t00000000\tC0A801FE\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
+
+LINES = (
+    ("a default route, little-endian", LITTLE, "little", "192.168.1.254"),
+    ("a default route, big-endian", BIG, "big", "192.168.1.254"),
+    ("spaces at the end", BIG.strip() + " " * 40, "big", "192.168.1.254"),
+    ("the heading", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask", "big", None),
+    ("an empty line", "", "little", None),
+    ("only spaces", " \t \n", "little", None),
+    ("a line cut short", LITTLE[:30], "little", None),
+    ("a route to a network", LITTLE.replace("00000000", "0001A8C0", 1), "little", None),
+    ("the half route of a VPN", LITTLE.replace("100\t00000000", "100\t00000080"), "little", None),
+    ("no gateway: a tunnel", LITTLE.replace("FE01A8C0\t0003", "00000000\t0001"), "little", None),
+    ("unreachable", LITTLE.replace("FE01A8C0\t0003", "00000000\t0201"), "little", None),
+    ("a gateway that is no number", LITTLE.replace("FE01A8C0", "FE01A8CG"), "little", None),
+    ("a gateway too short", LITTLE.replace("FE01A8C0", "FE01A8"), "little", None),
+    ("a gateway too long", LITTLE.replace("FE01A8C0", "FE01A8C0FE"), "little", None),
+    ("flags that are no number", LITTLE.replace("0003", "UG"), "little", None),
+)
+
+
+def test_the_gateway_is_read_in_the_byte_order_of_the_machine():
+    for name, line, byteorder, expected in LINES:
+        found = network.gateway_of(line, byteorder)
+        assert found == expected, (name, found)
+
+
+def test_the_machines_own_routes_are_read_or_there_are_none():
+    found = network.gateway()
+    assert found is None or len(found.split(".")) == 4, found
+
+
+def test_a_machine_without_a_route_table_has_no_gateway():
+    usual = network._ROUTES
+    network._ROUTES = "/nowhere/route"
+    try:
+        assert network.gateway() is None
+    finally:
+        network._ROUTES = usual
+
+
+class Exhausted:
+    """The socket module of a machine that has no descriptor left."""
+
+    AF_INET = SOCK_DGRAM = 2
+
+    def socket(self, family, kind):
+        raise OSError(24)  # EMFILE; MicroPython has no name for it
+
+
+def test_without_a_free_descriptor_the_local_address_is_unknown():
+    network.socket = Exhausted()
+    try:
+        assert network.local_address("127.0.0.1") is None
+    finally:
+        network.socket = socket
