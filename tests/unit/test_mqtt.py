@@ -18,7 +18,6 @@ SENT = (
     ),
     ("publish at QoS 0", mqtt.publish("a/b", b"x", 0, None), b"\x30\x06\x00\x03a/bx"),
     ("publish at QoS 1", mqtt.publish("a/b", b"x", 1, 10), b"\x32\x08\x00\x03a/b\x00\x0ax"),
-    ("publish again", mqtt.publish("a/b", b"x", 1, 10, True), b"\x3a\x08\x00\x03a/b\x00\x0ax"),
     ("publish nothing", mqtt.publish("a", b"", 1, 65535), b"\x32\x05\x00\x01a\xff\xff"),
     ("acknowledge", mqtt.puback(258), b"\x40\x02\x01\x02"),
     ("subscribe", mqtt.subscribe(1, "d/#", 0), b"\x82\x08\x00\x01\x00\x03d/#\x00"),

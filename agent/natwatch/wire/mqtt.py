@@ -30,7 +30,6 @@ REFUSALS = {
 _CLEAN_SESSION = 0x02
 _WILL = 0x04
 _WILL_QOS_1 = 0x08
-_DUPLICATE = 0x08
 
 
 class ProtocolError(Exception):
@@ -49,13 +48,16 @@ def connect(client_id, keepalive, will):
     return _packet(0x10, body)
 
 
-def publish(topic, payload, qos, message_id, duplicate=False):
-    """The bytes of PUBLISH (3.3). *payload* is bytes; *message_id* is ignored at QoS 0."""
-    first = 0x30 | qos << 1 | (_DUPLICATE if duplicate else 0)
+def publish(topic, payload, qos, message_id):
+    """The bytes of PUBLISH (3.3). *payload* is bytes; *message_id* is ignored at QoS 0.
+
+    Never marked as a duplicate: sessions are clean, so what is sent again is a new message to
+    the broker, and the collector knows it by its boot and seq.
+    """
     head = _field(topic.encode())
     if qos:
         head += _number(message_id)
-    return _packet(first, head + payload)
+    return _packet(0x30 | qos << 1, head + payload)
 
 
 def puback(message_id):
