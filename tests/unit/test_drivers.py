@@ -1,9 +1,10 @@
-"""The drivers against a broker that misbehaves, on a plain TCP connection of loopback.
+"""The drivers against a broker, a machine and files that misbehave, over loopback.
 
 One thread: the test plays the broker between the driver's turns. The time that the drivers
 see is invented, so that 20 s of silence cost nothing.
 """
 
+import os
 import random
 import select
 import socket
@@ -13,6 +14,7 @@ from natwatch import port
 from natwatch.daemon import link_own
 from natwatch.daemon.connection import CONNECT_TIME
 from natwatch.daemon.link_own import Driver as OwnDriver
+from natwatch.port import stream
 from natwatch.port.stream import Endpoint
 from natwatch.wire import mqtt
 
@@ -245,6 +247,29 @@ def test_bytes_that_are_not_mqtt_end_the_connection_and_nothing_else():
         scene.close()
 
 
+def test_a_packet_over_the_limit_ends_the_connection_before_it_is_read():
+    for make_driver in DRIVERS:
+        scene = Scene(make_driver).accept()
+        scene.say(b"\x30\xff\xff\xff\x7f" + b"x" * 100)
+        assert scene.reason() == (
+            "it sent what is not MQTT: expected packets of at most 65536 bytes, "
+            "found one of 268435455"
+        ), scene.events
+        scene.close()
+
+
+def test_a_heap_that_is_full_ends_the_connection_and_nothing_else():
+    def full(now):
+        raise MemoryError
+
+    for make_driver in DRIVERS:
+        scene = Scene(make_driver).accept()
+        scene.driver._exchange = full
+        scene.say(b"\xd0\x00")
+        assert scene.reason() == "there is not enough memory for this connection"
+        scene.close()
+
+
 def test_garbage_never_raises_out_of_a_driver():
     random.seed(2)
     for make_driver in DRIVERS:
@@ -272,3 +297,115 @@ def test_a_name_is_never_looked_up():
         driver.connect(0)
         reason = driver.take_events()[0][1]
         assert reason.startswith("expected the broker's numeric address, found 'broker.example'")
+
+
+def outcome(endpoint):
+    """Why a driver's connection to *endpoint* ends at once; its end is no exception."""
+    reasons = []
+    for make_driver in DRIVERS:
+        driver = make_driver(endpoint, "box-1", 60, WILL)
+        driver.connect(0)
+        events = driver.take_events()
+        assert len(events) == 1 and events[0][0] == "closed", events
+        assert driver.fileno() == -1
+        reasons.append(events[0][1])
+    assert len(set(reasons)) == 1, reasons
+    return reasons[0]
+
+
+class Exhausted:
+    """The socket module of a machine that has no descriptor left."""
+
+    def __init__(self, call):
+        for name in ("AF_INET", "AF_INET6", "SOCK_STREAM", "inet_pton", "getaddrinfo", "socket"):
+            setattr(self, name, getattr(socket, name))
+        setattr(self, call, self._fail)
+
+    def _fail(self, *arguments):
+        raise OSError(24, "Too many open files")  # EMFILE; MicroPython has no name for it
+
+
+def test_a_machine_without_a_free_descriptor_ends_the_attempt_in_words():
+    for call in ("socket", "getaddrinfo"):
+        stream.socket = Exhausted(call)
+        try:
+            reason = outcome(Endpoint("127.0.0.1", 1883))
+        finally:
+            stream.socket = socket
+        assert reason.startswith("the connection failed: "), reason
+        assert "Too many open files" in reason
+
+
+def test_an_error_without_a_number_is_told_in_its_own_words():
+    # MicroPython: the errno of such an error is its text.
+    assert stream._sentence(OSError("odd"), "name") == "the connection failed: odd"
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+# Both ways in which OpenSSL writes an encrypted key.
+ENCRYPTED = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+PROC_TYPE = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n-----END EC PRIVATE KEY-----\n"
+
+NO_PHRASE = " is encrypted, and nobody is here to type its pass phrase: store it without one"
+NOT_READ = " cannot be read: "
+NO_CERTIFICATE = ": expected a CERTIFICATE in PEM, found none"
+NO_KEY = ": expected a PRIVATE KEY in PEM, found none"
+
+# Texts of the files ca, certificate, key (None: no file, "/": a folder instead); the one that
+# the reason names, and what it says of that one.
+PEM_FILES = (
+    ((None, CERTIFICATE, KEY), "ca", NOT_READ),
+    ((CERTIFICATE, None, KEY), "certificate", NOT_READ),
+    ((CERTIFICATE, CERTIFICATE, None), "key", NOT_READ),
+    (("/", CERTIFICATE, KEY), "ca", NOT_READ),
+    ((CERTIFICATE, "/", KEY), "certificate", NOT_READ),
+    ((CERTIFICATE, CERTIFICATE, "/"), "key", NOT_READ),
+    (("", CERTIFICATE, KEY), "ca", NO_CERTIFICATE),
+    (("garbage", CERTIFICATE, KEY), "ca", NO_CERTIFICATE),
+    ((CERTIFICATE, KEY, KEY), "certificate", NO_CERTIFICATE),
+    ((CERTIFICATE, CERTIFICATE, CERTIFICATE), "key", NO_KEY),
+    ((CERTIFICATE, CERTIFICATE, ENCRYPTED), "key", NO_PHRASE),
+    ((CERTIFICATE, CERTIFICATE, PROC_TYPE), "key", NO_PHRASE),
+    ((PROC_TYPE, CERTIFICATE, KEY), "ca", NO_PHRASE),
+    ((CERTIFICATE, CERTIFICATE, KEY), "", "that belong together, found: "),
+)
+
+
+def test_a_bad_pem_file_is_named_with_what_is_wrong():
+    names = ("ca", "certificate", "key")
+    for texts, culprit, complaint in PEM_FILES:
+        folder = "/tmp/natwatch-%d" % random.getrandbits(30)
+        os.mkdir(folder)
+        paths = ["%s/%s" % (folder, name) for name in names]
+        written = []
+        for path, text in zip(paths, texts):
+            if text == "/":
+                paths[paths.index(path)] = folder
+            elif text is not None:
+                written.append(path)
+                with open(path, "w") as file:
+                    file.write(text)
+        reason = outcome(Endpoint("127.0.0.1", 8883, None, paths[0], paths[1], paths[2]))
+        for path in written:
+            os.remove(path)
+        os.rmdir(folder)
+        if culprit:
+            expected = paths[names.index(culprit)] + complaint
+            assert reason.startswith(expected), (culprit, complaint, reason)
+        else:
+            assert complaint in reason, reason
+
+
+def test_an_interpreter_without_tls_is_told_in_words():
+    def missing(files):
+        raise ImportError
+
+    usual = stream._pem, stream._openssl_context, stream._mbedtls_context
+    stream._pem = lambda path, kind: b""
+    stream._openssl_context = stream._mbedtls_context = missing
+    try:
+        reason = outcome(Endpoint("127.0.0.1", 8883, None, "ca.pem"))
+    finally:
+        stream._pem, stream._openssl_context, stream._mbedtls_context = usual
+    assert reason == "TLS is wanted, but this %s has none" % sys.implementation.name

@@ -94,6 +94,8 @@ class Connection:
             self._end(error.args[0])
         except ProtocolError as error:
             self._end("it sent what is not MQTT: %s" % error.args[0])
+        except MemoryError:  # a long packet, or a bundle of hundreds of CAs, on a small heap
+            self._end("there is not enough memory for this connection")
 
     def _accepted(self):
         self._connected = True

@@ -17,7 +17,7 @@ from paho.mqtt.client import (
 
 from natwatch.daemon.connection import Connection
 from natwatch.port.stream import StreamClosed
-from natwatch.wire.mqtt import ProtocolError
+from natwatch.wire.mqtt import MAX_PACKET, ProtocolError
 
 _READS = 64  # packets a turn, as in link_own
 
@@ -30,6 +30,11 @@ class _Socket:
         self._unread = b""
 
     def recv(self, size):
+        # paho has no limit of its own, but it always asks for all that a packet lacks.
+        if size > MAX_PACKET:
+            raise ProtocolError(
+                "expected packets of at most %d bytes, found one of %d" % (MAX_PACKET, size)
+            )
         if not self._unread:
             self._unread = self._stream.read() or b""
         if not self._unread:

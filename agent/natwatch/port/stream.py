@@ -79,7 +79,8 @@ class Endpoint:
 
     *host* is a numeric address (a name would block the loop while it is looked up), *server_name*
     the name that the server's certificate must carry (default: *host*). *ca*, *certificate* and
-    *key* are paths of PEM files; without *ca* the connection is plain TCP.
+    *key* are paths of PEM files, the last two given together or not at all; without *ca* the
+    connection is plain TCP.
     """
 
     def __init__(self, host, port, server_name=None, ca=None, certificate=None, key=None):
@@ -104,13 +105,13 @@ class Stream:
         self._heard = False  # has the other side ever sent data?
         self._stalled = False  # the last write was cut short: poll for room
         self._context = _tls_context(endpoint) if endpoint.ca else None
-        family, self._address = _numeric(endpoint)
         self._tcp = self._socket = None  # the descriptor; what is read and written: TLS on top
         try:
+            family, self._address = _numeric(endpoint)
             self._tcp = self._socket = socket.socket(family, socket.SOCK_STREAM)
+            self._tcp.setblocking(False)
         except OSError as error:  # no descriptor is left
             self._fail(error)
-        self._tcp.setblocking(False)
         self._connect()
 
     def fileno(self):
@@ -195,7 +196,7 @@ class Stream:
                 server_hostname=self._endpoint.server_name,
                 do_handshake_on_connect=False,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:  # CPython: TypeError for a name with \0
             self._fail(error)
         if not _MICROPYTHON:
             self._tcp = self._socket  # wrap_socket() took the descriptor over
@@ -256,40 +257,66 @@ def _numeric(endpoint):
 
 
 def _tls_context(endpoint):
+    paths = (endpoint.ca, endpoint.certificate, endpoint.key)
+    kinds = ("CERTIFICATE", "CERTIFICATE", "PRIVATE KEY")
+    texts = [_pem(path, kind) if path else None for path, kind in zip(paths, kinds)]
     try:
-        return (_mbedtls_context if _MICROPYTHON else _openssl_context)(endpoint)
+        return _mbedtls_context(texts) if _MICROPYTHON else _openssl_context(paths)
+    except ImportError:
+        raise StreamClosed("TLS is wanted, but this %s has none" % sys.implementation.name)
     except (OSError, ValueError) as error:
         raise StreamClosed(
-            "expected PEM files %s, %s and %s that belong together, found: %s"
-            % (endpoint.ca, endpoint.certificate, endpoint.key, error)
+            "expected PEM files %s, %s and %s that belong together, found: %s" % (paths + (error,))
         )
 
 
-def _openssl_context(endpoint):
+def _pem(path, kind):
+    """The bytes of the file at *path* if it can hold a *kind*. Read before TLS reads it,
+    because neither library tells which file is the bad one, or why."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error  # MicroPython has no strerror
+        raise StreamClosed("%s cannot be read: %s" % (path, reason))
+    # OpenSSL would ask on the terminal for the pass phrase of anything, and wait for ever.
+    if b"ENCRYPTED" in text:
+        raise StreamClosed(
+            "%s is encrypted, and nobody is here to type its pass phrase: store it without one"
+            % path
+        )
+    if ("%s-----" % kind).encode() not in text:
+        raise StreamClosed("%s: expected a %s in PEM, found none" % (path, kind))
+    return text
+
+
+def _openssl_context(paths):
     import ssl  # here, because it costs 5 MB, and a plain connection needs none of it
 
+    ca, certificate, key = paths
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain, dates and name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(endpoint.ca)
-    if endpoint.certificate:
-        context.load_cert_chain(endpoint.certificate, endpoint.key)
+    context.load_verify_locations(ca)
+    if certificate:
+        context.load_cert_chain(certificate, key, password=_no_password)
     return context
 
 
-def _mbedtls_context(endpoint):
+def _no_password():
+    # The second lock, should the file have changed since _pem() read it.
+    raise ValueError("an encrypted key")
+
+
+def _mbedtls_context(texts):
     try:
         import tls
     except ImportError:
         import ssl as tls  # before 1.23 the same C module had this name
 
+    ca, certificate, key = texts
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED  # not the default everywhere
-    context.load_verify_locations(_bytes_of(endpoint.ca))
-    if endpoint.certificate:
-        context.load_cert_chain(_bytes_of(endpoint.certificate), _bytes_of(endpoint.key))
+    context.load_verify_locations(ca)
+    if certificate:
+        context.load_cert_chain(certificate, key)
     return context
-
-
-def _bytes_of(path):
-    with open(path, "rb") as file:
-        return file.read()
