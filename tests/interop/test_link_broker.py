@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
+from natwatch.port import stream
 from natwatch_provisioning.authority import Authority
 from tests.interop.parts import BOOT, MICROPYTHON, Broker, Collector, Device, free_port, until
 
@@ -63,7 +70,8 @@ def start(request: pytest.FixtureRequest, world: World) -> Iterator[Callable[...
     devices: list[Device] = []
 
     def started(brokers: list[dict[str, Any]], **settings: Any) -> Device:
-        devices.append(Device(world.folder, request.param, brokers, **settings))
+        folder = settings.pop("folder", world.folder)
+        devices.append(Device(folder, request.param, brokers, **settings))
         return devices[-1]
 
     yield started
@@ -195,6 +203,22 @@ def expired(world: World) -> dict[str, Any]:
     return world.endpoint()
 
 
+def encrypted(world: World, form: PrivateFormat) -> str:
+    """The path of box-1's key under a pass phrase."""
+    key = load_pem_private_key((world.folder / "devices/box-1.key").read_bytes(), None)
+    path = world.folder / "encrypted.key"
+    path.write_bytes(key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"secret")))
+    return str(path)
+
+
+def torn(world: World, path: Path) -> str:
+    """The path of a copy of the PEM file *path* that lacks a line."""
+    lines = path.read_text().splitlines()
+    copy = world.folder / "torn.pem"
+    copy.write_text("\n".join(lines[:1] + lines[2:]) + "\n")
+    return str(copy)
+
+
 REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str]] = {
     "wrong-ca": (
         lambda world: world.endpoint(ca=str(world.foreign.certificate)),
@@ -226,7 +250,31 @@ REFUSALS: dict[str, tuple[Callable[[World], dict[str, Any]], str]] = {
     ),
     "no-such-file": (
         lambda world: world.endpoint(key=str(world.folder / "nothing")),
-        "that belong together, found:",
+        "nothing cannot be read: ",
+    ),
+    "encrypted-key": (
+        lambda world: world.endpoint(key=encrypted(world, PrivateFormat.PKCS8)),
+        "is encrypted, and nobody is here to type its pass phrase",
+    ),
+    "encrypted-key-of-the-old-kind": (
+        lambda world: world.endpoint(key=encrypted(world, PrivateFormat.TraditionalOpenSSL)),
+        "is encrypted, and nobody is here to type its pass phrase",
+    ),
+    "a-torn-authority": (
+        lambda world: world.endpoint(ca=torn(world, world.authority.certificate)),
+        "that belong together, found: ",
+    ),
+    "a-torn-certificate": (
+        lambda world: world.endpoint(certificate=torn(world, world.folder / "devices/box-1.pem")),
+        "that belong together, found: ",
+    ),
+    "a-torn-key": (
+        lambda world: world.endpoint(key=torn(world, world.folder / "devices/box-1.key")),
+        "that belong together, found: ",
+    ),
+    "a-name-that-cannot-be-one": (
+        lambda world: world.endpoint(server_name="broker\0test"),
+        "; it will be tried again",  # the libraries differ in what they say
     ),
     "a-name-for-a-host": (
         lambda world: world.endpoint(host="localhost"),
@@ -244,9 +292,31 @@ def test_a_broker_that_does_not_verify_is_refused_and_said_once(
     first = until(device.said, "trouble said")[0]
     assert reason in first
     assert first.endswith("; it will be tried again")
+    device.spool(1)
+    until(lambda: device.held() == 2, "the loop turns")
     device.stop()
     assert device.ups() == 0
     assert len(device.said()) == len(set(device.said()))
+
+
+def test_openssl_asks_nobody_for_a_pass_phrase(world: World) -> None:
+    key = encrypted(world, PrivateFormat.PKCS8)
+    good = world.endpoint()
+    with pytest.raises(ValueError, match="an encrypted key"):
+        stream._openssl_context((good["ca"], good["certificate"], key))
+
+
+def test_two_devices_with_one_identity_say_so_once(
+    world: World, collector: Collector, start: Callable[..., Device]
+) -> None:
+    # Mosquitto throws the elder out each time.
+    one = start([world.endpoint()])
+    until(one.ups, "the first connected")
+    (world.folder / "twin").mkdir()
+    two = start([world.endpoint()], folder=world.folder / "twin")
+    until(lambda: one.ups() + two.ups() >= 5, "thrown out again and again")
+    for device in (one, two):
+        assert len(device.said()) <= 2, device.said()
 
 
 def test_the_second_broker_is_used_when_the_first_refuses(

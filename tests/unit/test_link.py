@@ -316,6 +316,114 @@ def test_each_trouble_is_said_once_and_once_that_it_is_over():
     ]
 
 
+def bounce(bench, now, reason="cut"):
+    """The broker accepts and soon closes; returns when the link has waited its pause out."""
+    bench.happen(("connected",), now)
+    bench.happen(("closed", reason), now + 100)
+    return bench.wait()
+
+
+def test_a_broker_that_accepts_and_soon_closes_is_told_once():
+    bench = Bench()
+    now = 0
+    for _ in range(50):
+        now = bounce(bench, now)
+    assert len(bench.drivers) == 51
+    assert bench.said() == [
+        "connected to the broker first",
+        "broker first: cut; it will be tried again",
+    ]
+
+
+def test_after_a_short_connection_the_next_is_told_when_it_has_lasted():
+    bench = Bench()
+    now = bounce(bench, 0)
+    bench.happen(("closed", "refused"), now)
+    now = bench.wait()
+    bench.events = []
+    bench.happen(("connected",), now)
+    bench.confirm_all(now)
+    assert ("up",) in bench.events
+    assert bench.said() == []
+    assert bench.link.next_timer() == now + STEADY
+    bench.link.handle_timer(now + STEADY - 1)
+    bench.events += bench.link.take_events()
+    assert bench.said() == []
+    assert bench.wait() == now + STEADY
+    assert bench.said() == ["connected to the broker first"]
+    assert bench.link.next_timer() is None
+    bench.happen(("closed", "cut"), now + STEADY)
+    bench.happen(("connected",), bench.wait())
+    assert bench.said() == [
+        "connected to the broker first",
+        "broker first: cut; it will be tried again",
+        "connected to the broker first",
+    ]
+
+
+def test_a_broker_that_restarts_is_told_gone_once_and_back_at_once():
+    bench = Bench()
+    bench.happen(("connected",))
+    bench.confirm_all()
+    bench.events = []
+    bench.happen(("closed", "cut"), STEADY)
+    now = bench.wait()
+    for _ in range(5):
+        bench.happen(("closed", "refused"), now)
+        now = bench.wait()
+    bench.happen(("connected",), now)
+    assert bench.said() == [
+        "broker first: cut; it will be tried again",
+        "broker first: refused; it will be tried again",
+        "connected to the broker first",
+    ]
+
+
+def test_a_broker_that_is_stuck_from_the_start_is_no_steady_one():
+    bench = Bench(random=0.999999)
+    now = 0
+    pauses = []
+    for _ in range(6):
+        bench.happen(("connected",), now)
+        now = bench.wait()
+        assert bench.drivers[-1].closed
+        pauses.append(bench.link.next_timer() - now)
+        now = bench.wait()
+    assert pauses[-1] > LAST_CEILING - 1000, pauses
+    assert len(bench.said()) == 2, bench.said()
+
+
+def test_the_next_broker_is_tried_when_one_accepts_and_soon_closes():
+    bench = Bench(brokers=("8883", "443"))
+    bench.happen(("connected",), 0)
+    bench.happen(("closed", "it refused our subscription"), 100)
+    assert bench.link.next_timer() == 100
+    bench.wait()
+    assert bench.drivers[-1].endpoint == "443"
+    bench.happen(("connected",), 200)
+    bench.happen(("closed", "cut"), 200 + STEADY)
+    assert bench.link.next_timer() >= 200 + STEADY + SHORTEST_PAUSE
+    bench.wait()
+    assert bench.drivers[-1].endpoint == "8883"
+
+
+def test_an_acknowledgement_that_memory_cannot_hold_is_counted():
+    bench = Bench(reports=1)
+    bench.happen(("connected",))
+    usual = telemetry.decode_ack
+
+    def full(payload):
+        raise MemoryError
+
+    telemetry.decode_ack = full
+    try:
+        bench.message(DOWN + "ack", b"")
+    finally:
+        telemetry.decode_ack = usual
+    assert bench.link.dropped["bad_ack"] == 1
+    assert len(bench.spool) == 1
+
+
 def test_a_lost_connection_is_told_and_taken_up_again():
     bench = Bench()
     bench.happen(("connected",))

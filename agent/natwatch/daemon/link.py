@@ -8,7 +8,8 @@ Brokers are tried in their order, one after the other, then after a pause from t
 again. The pause is random between a second and a ceiling that doubles from 4 s to two minutes
 with each round that failed, so that a broker's restart does not bring all devices at once. A
 connection that was up for less than STEADY counts as a failure, or two devices with one
-identity would throw each other out without end.
+identity would throw each other out without end; and after one the next "connected" is said
+only when it has been up for STEADY, or each of their turns would be two lines in the log.
 
 When up: subscribe to ``down/#`` at QoS 0, publish the birth, then hand reports from the spool
 (which holds the window and the resending). The spool lets go of nothing before the collector
@@ -24,9 +25,9 @@ KEEPALIVE = 60  # s
 FIRST_CEILING = 4000  # ms
 LAST_CEILING = 120000
 SHORTEST_PAUSE = 1000
-STEADY = 30000
 # A broker that takes reports and confirms none is stuck, whatever its TCP says.
 CONFIRM_TIME = 30000
+STEADY = 60000  # more than CONFIRM_TIME: to be stuck from the start is not to be steady
 
 
 class Link:
@@ -40,8 +41,8 @@ class Link:
         ("command", bytes)   from down/command, not yet checked
         ("say", sentence)    for the log: each trouble once, and once that it is over
 
-    dropped: {"bad_ack": …, "foreign_boot": …, "unknown_topic": …}, messages from above that
-    were not used.
+    dropped: {"bad_ack": …, "foreign_boot": …, "unknown_topic": …}, always these three names:
+    how many messages from above were not used.
     """
 
     def __init__(self, device, brokers, spool, make_driver, random, describe):
@@ -62,6 +63,8 @@ class Link:
         self._rounds = 0  # failed in a row
         self._conn = 0
         self._up_since = None  # ms, set while up
+        self._tell_at = None  # ms, set while up and "connected" is not said yet
+        self._doubted = False  # was the last connection up for less than STEADY?
         self._unconfirmed = {}  # message id: ms of its publish
         self._troubles = {}  # index of a broker: the sentence said about it
 
@@ -85,16 +88,17 @@ class Link:
             return self._retry_at
         timers = [self._driver.next_timer()]
         if self._up_since is not None:
-            timers += [self._spool.next_timer(), self._confirm_timer()]
+            timers += [self._spool.next_timer(), self._confirm_timer(), self._tell_at]
         return min([timer for timer in timers if timer is not None], default=None)
 
     def handle_timer(self, now):
         if self._driver:
             self._driver.handle_timer(now)
             self._proceed(now)
-            if self._up_since is not None and self._overdue(now):
+            if self._overdue(now):
                 self._driver.close()
                 self._lose("it confirmed nothing for %d s" % (CONFIRM_TIME // 1000), now)
+            self._tell(now)
         elif self._retry_at is not None and now >= self._retry_at:
             self._try(now)
 
@@ -108,7 +112,7 @@ class Link:
             if self._up_since is not None:
                 self._driver.publish(self._topic + "up/state", self._state(False, {}), 1)
             self._driver.close()
-        self._driver = self._retry_at = self._up_since = None
+        self._driver = self._retry_at = self._up_since = self._tell_at = None
 
     def _try(self, now):
         self._retry_at = None
@@ -151,9 +155,16 @@ class Link:
         self._up_since = now
         self._driver.subscribe(self._topic + "down/#", 0)
         self._publish("up/state", self._state(True, self._describe(now)), now)
-        self._troubles = {}
-        self._say("connected to the broker %s" % self._brokers[self._choice])
+        self._tell_at = now + STEADY if self._doubted else now
+        self._tell(now)
         self._events.append(("up",))
+
+    def _tell(self, now):
+        """Says that the troubles are over, once that is to be believed."""
+        if self._tell_at is not None and now >= self._tell_at:
+            self._tell_at = None
+            self._troubles = {}
+            self._say("connected to the broker %s" % self._brokers[self._choice])
 
     def _publish(self, topic, payload, now):
         message_id = self._driver.publish(self._topic + topic, payload, 1)
@@ -169,7 +180,7 @@ class Link:
         if topic == self._topic + "down/ack":
             try:
                 boot, ranges = telemetry.decode_ack(payload)
-            except ValueError:
+            except (ValueError, MemoryError):  # a router's heap is small
                 self.dropped["bad_ack"] += 1
                 return
             if boot != self._spool.boot:
@@ -186,12 +197,14 @@ class Link:
         self._unconfirmed = {}
         self._spool.requeue()
         self._complain(reason)
+        steady = False
         if self._up_since is not None:
             self._events.append(("down", reason))
             steady = now - self._up_since >= STEADY
-            self._up_since = None
-            self._choice = 0
-            self._rounds = 0 if steady else self._rounds + 1
+            self._doubted = not steady
+            self._up_since = self._tell_at = None
+        if steady:
+            self._choice = self._rounds = 0
             self._retry_at = now + self._pause()
         elif self._choice + 1 < len(self._brokers):
             self._choice += 1

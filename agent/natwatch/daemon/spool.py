@@ -27,7 +27,8 @@ class _Report:
 class Spool:
     """The reports of this *boot* (16 hex digits). Times are int milliseconds, handed in.
 
-    dropped: {kind: how many reports of it were lost to a full spool}.
+    dropped: {kind: how many reports of it were lost to a full spool}; kinds are names in the
+    program, so it has a few entries at most.
     """
 
     def __init__(self, boot, capacity=CAPACITY, window=WINDOW):
