@@ -134,6 +134,11 @@ HISTORIES = {
         [FORTY] * 3 + [FIFTEEN] * 2 + [FORTY] * 3,
         [(4, "relative", True), (7, "relative", False)],
     ),
+    "three of one watch end it as well": (
+        NO_KEEPALIVE,
+        [FORTY] * 3 + [FIFTEEN] * 2 + [("watch", 39.4, 41.1)] * 3,
+        [(4, "relative", True), (7, "relative", False)],
+    ),
     "two good measurements do not end it": (
         NO_KEEPALIVE,
         [FORTY] * 3 + [FIFTEEN] * 2 + [FORTY, FORTY, FIFTEEN] * 4,

@@ -20,6 +20,7 @@ A rule is raised by two independent measurements (another number, or another boo
 "below" with none between them that contradicts, and cleared by three that say "above". One
 measurement alone never raises anything: a wrong verdict is worse than none. Nor does a watch
 alone, however often it speaks: a router's restart kills all that is watched, and no timer shrank.
+An all-clear it may give alone, since life is proof.
 
 While a rule is raised, its value is told anew when it has moved: two say that it is wholly below
 0.8 of what was told, or three that this is wholly below 0.8 of it. Wobble is no move.
