@@ -154,10 +154,20 @@ def test_a_device_that_slept_in_the_middle_gives_no_false_bracket():
 
 def test_a_reflector_that_looked_late_at_oneway_requests_gives_no_false_bracket():
     def prepare(world):
-        world.reflector.asleep = (world.now, world.now + 4000)
+        world.reflector.asleep = (world.now + 120, world.now + 4120)
 
     _, results, _ = measure(20000, 20000, ("udp/sip", "oneway"), prepare=prepare)
     assert results[-1]["lo"] <= 20 <= results[-1]["hi"], results
+    assert results[-1]["unknown"] > 10
+
+
+def test_a_pause_that_took_too_long_makes_no_stream():
+    def prepare(world):
+        world.nat.preserves_ports = True
+        world.asleep = (world.now + 1000, world.now + 11000)
+
+    _, results, _ = measure(5000, 20000, ("udp/sip", "stream"), prepare=prepare)
+    assert results[-1]["lo"] is None and "pause took too long" in results[-1]["reason"], results
 
 
 def test_a_blocked_port_is_unknown_with_the_reason():

@@ -117,6 +117,14 @@ def test_a_oneway_tooth_whose_request_was_lost_is_unknown():
     assert tooth.phase == UNKNOWN and "unseen" in tooth.reason
 
 
+def test_a_oneway_request_that_the_reflector_looked_at_late_proves_no_death():
+    def prepare(world):
+        world.reflector.asleep = (world.now + 45, world.now + 2045)
+
+    tooth = bite("oneway", 4000, prepare)[0]  # the NAT idled 6 s, the reflector counts 4
+    assert tooth.phase == UNKNOWN and "late" in tooth.reason, tooth.phase
+
+
 def test_a_stream_whose_mapped_address_changes_during_the_set_up_is_unknown():
     def prepare(world):
         world.at(world.now + 2000, world.nat.restart)

@@ -41,6 +41,7 @@ class Nat:
         self.stream = stream
         self.bindings = {}  # (inner port, destination) -> [public port, first, until]
         self.next_port = 40000
+        self.preserves_ports = False  # Linux does
 
     def _timer(self, binding, replied, now):
         return self.stream if replied and now - binding[1] >= 2000 else self.unreplied
@@ -53,7 +54,8 @@ class Nat:
         binding = self.bindings.get((inner, destination))
         if binding is None or binding[2] <= now:
             self.next_port += 1
-            binding = [self.next_port, now, 0, False]
+            public = inner if self.preserves_ports else self.next_port
+            binding = [public, now, 0, False]
             self.bindings[(inner, destination)] = binding
         binding[2] = now + self._timer(binding, binding[3], now)
         return binding[0]
