@@ -44,9 +44,10 @@ TRANSITIONS = {
 PAUSE = 3000  # ms between the two exchanges of a stream
 COPIES = 3
 COPY_SPAN = 400  # ms from the first copy to the last
+WITNESS_AFTER = 100  # ms from a copy to its witness
 _REPEATS = (500, 1000)  # ms after the first sending; a third would come too near to 2 s
 _TOO_LATE = 1800  # ms: an answer after this came from a flow that may be a stream by now
-_TOO_LONG = 1000  # ms by which the pause of a stream, or a reflector's word, may be late
+_TOO_LONG = 1000  # ms by which the pause of a stream may be late
 _GRACE = 250  # ms past the last copy before silence counts
 _AUDIT_TIME = 8000  # ms to wait for the audit
 
@@ -288,7 +289,7 @@ class Teeth:
         if kind == "witness":
             tooth = self._by_txid.get(notice[1].txid)
             if tooth is not None:
-                tooth.witnessed = True
+                self._take_witness(tooth, notice[1], now)
         elif kind == "record":
             tooth = self._by_txid.get(notice[1].txid)
             if tooth is not None and tooth.phase == AUDITING:
@@ -298,6 +299,15 @@ class Teeth:
         elif kind == "ready":
             self._next_opening = min(self._next_opening, now + self.pace)
 
+    def _take_witness(self, tooth, pushed, now):
+        tooth.witnessed = True
+        if self.state == ONEWAY:
+            # Without an answer the reflector counts from when it looked at the request. The NAT
+            # idled no longer than from our sending to that copy, which went out before this
+            # witness did: that bounds the round trip, and a reflector that was busy as well.
+            waited = now - tooth.first_sent - WITNESS_AFTER
+            tooth.slack = max(0, waited - pushed.idle)
+
     def _judge(self, tooth, record, now):
         """Silence on the tooth, and the reflector's word: expired, or unknown with the reason."""
         tooth.idle = record.idle
@@ -306,10 +316,6 @@ class Teeth:
             reason = "the reflector says: %s, %d copies" % (outcome, record.copies)
         elif not tooth.witnessed:
             reason = "no witness: the line itself was silent"
-        elif self.state == ONEWAY and now - tooth.due - COPY_SPAN > _TOO_LONG + 4 * tooth.slack:
-            # The reflector counts from when it looked at the request; if it slept, the NAT
-            # idled longer than it says. (Where it answers, it counts from its answer.)
-            reason = "the reflector or this device was late"
         elif record.requests != tooth.sent or record.answers != tooth.answers:
             # A lost answer leaves the NAT idle for longer than the reflector counted.
             reason = "a set-up packet was lost"
