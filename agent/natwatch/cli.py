@@ -77,25 +77,36 @@ def write_log(text):
     """Write *text* to standard error; a full disk behind it must not end the measuring."""
     try:
         sys.stderr.write(text)
-    except OSError:
+    except (OSError, AttributeError):  # AttributeError: it was closed before we started
         pass
+
+
+def tell(text):
+    """Write *text* to standard output. Whether somebody took it."""
+    try:
+        sys.stdout.write(text)
+        if hasattr(sys.stdout, "flush"):
+            sys.stdout.flush()
+        return True
+    except (OSError, AttributeError):
+        port.discard_output()
+        return False
 
 
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or "--help" in arguments or "-h" in arguments:
-        sys.stdout.write(_HELP % VERSION)
+        tell(_HELP % VERSION)
         return 0 if arguments else 2
     if arguments[0] == "--version":
-        print("natwatch %s (%s)" % (VERSION, port.interpreter))
-        return 0
+        return 0 if tell("natwatch %s (%s)\n" % (VERSION, port.interpreter)) else 1
     command = {"run": run, "lifetime": lifetime}.get(arguments[0])
     try:
         if command is None:
             raise UsageError("unknown command %s; expected run or lifetime" % arguments[0])
         return command(arguments[1:])
     except (UsageError, config.ConfigError) as error:
-        sys.stderr.write("natwatch: %s\n" % error)
+        write_log("natwatch: %s\n" % error)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -178,10 +189,11 @@ def lifetime(arguments):
     engine = Lifetime(session, (given["--class"], given["--state"]), limit * 1000, 64, 10)
     result = _measure(session, engine)
     if result is None:
-        sys.stderr.write("natwatch: %s; nothing was measured\n" % session.trouble)
+        write_log("natwatch: %s; nothing was measured\n" % session.trouble)
         return 3
-    print(json.dumps(result) if given["--json"] else sentence(result))
-    return 1 if result["lo"] is None else 0
+    result.pop("measurement")
+    told = tell((json.dumps(result) if given["--json"] else sentence(result)) + "\n")
+    return 0 if told and result["lo"] is not None else 1
 
 
 def _measure(session, engine):

@@ -115,7 +115,7 @@ def load(path):
         raise ConfigError("%s: expected a text file in UTF-8" % path)
     try:
         value = json.loads(text)
-    except (ValueError, RuntimeError):
+    except (ValueError, RuntimeError, MemoryError):
         raise ConfigError("%s: expected JSON, found text that is not" % path)
     if not _complete(text):
         raise ConfigError("%s: expected JSON, found a file that ends in the middle" % path)

@@ -124,7 +124,9 @@ class Stage:
             config["brokers"] = [
                 {"host": BROKER, "port": port, "server_name": BROKER_NAME} for port in (8883, 443)
             ]
-        if self.secure and "brokers" in config:
+        if not self.secure:
+            config["tls"] = None
+        elif "brokers" in config:
             identity = self._authority.issue_device(device, self.folder / "devices")
             config["tls"] = {
                 "ca": str(self._authority.certificate),

@@ -7,6 +7,8 @@ ours='agent provider provisioning'
 sum=$(checksum constraints/*.txt agent/pyproject.toml provider/pyproject.toml \
     provisioning/pyproject.toml tests/setup/venv.sh)
 stamp=.venv/natwatch.stamp
+# The programs in .venv/bin name their interpreter by its path: a tree that was moved begins anew.
+[ "$(cat .venv/natwatch.path 2>/dev/null)" = "$PWD" ] || rm -rf .venv
 if up_to_date "$stamp" "$sum" && [ -x .venv/bin/python ]; then
     exit 0
 fi
@@ -31,4 +33,5 @@ set --
 for package in $ours; do set -- "$@" -e "$package"; done
 $pip install --no-deps --no-build-isolation "$@"
 $pip check
+echo "$PWD" >.venv/natwatch.path
 write_stamp "$stamp" "$sum"

@@ -4,6 +4,7 @@ now()        ms since some start; monotonic, never wraps
 wall()       seconds since 1970 as the system believes, or None where the clock is unset
 random(n)    n random bytes from the kernel
 interpreter  "cpython" or "micropython"
+discard_output()
 """
 
 import os
@@ -12,11 +13,14 @@ import sys
 interpreter = sys.implementation.name
 
 if interpreter == "micropython":
-    from natwatch.port.micropython import now, pack_address, seconds, unpack_address
+    from natwatch.port import micropython as platform
 else:
-    from natwatch.port.cpython import now, pack_address, seconds, unpack_address
+    from natwatch.port import cpython as platform
 
-__all__ = ("interpreter", "now", "pack_address", "random", "unpack_address", "wall")
+now = platform.now
+pack_address = platform.pack_address
+unpack_address = platform.unpack_address
+discard_output = platform.discard_output
 
 # A box without a clock wakes in 1970 or on the day its image was built; before this day the
 # clock is unset for certain.
@@ -24,7 +28,7 @@ _EARLIEST = 1735689600  # 2025-01-01
 
 
 def wall():
-    value = seconds()
+    value = platform.seconds()
     return value if value >= _EARLIEST else None
 
 

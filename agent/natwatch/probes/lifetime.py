@@ -18,14 +18,16 @@ averaged.
 
 from natwatch.probes.bracket import FLOOR, confirming, geometric, linear, weigh
 from natwatch.probes.engine import Engine
-from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, STREAM
+from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, STREAM, UNKNOWN
 
 COMB, REFINE, DONE = "comb", "refine", "done"
 
 _STEP = 500  # ms between refining teeth: with the copies' 400 ms a bracket stays under 1 s
 _NARROW = 1000  # ms
 _PASSES = 4  # refining combs before the bracket is taken as it is
-_CONTRADICTIONS = 3  # after which the answer is "unknown"
+_CONTRADICTION = "answers contradict each other"
+_ATTEMPTS = 3  # after which the answer is "unknown"
+_BLIND = 8  # teeth without one known answer: a blocked port, or a line that is down
 _TWIN_LATER = 3000  # ms at least, between the openings of the twin combs
 _SENTINEL_LATER = 1500  # ms at least, between the openings of two sentinels
 _SENTINELS = 4  # beside the first two, at most, in one refining comb
@@ -54,7 +56,7 @@ class Lifetime(Engine):
         self._combs = {}  # number of a twin comb -> its Bracket, decided and not yet told
         self._later = 0  # ms between the openings of the twin combs
         self._passes = 0
-        self._contradictions = 0
+        self._attempts = 0
         self._started = None
         self._bytes_before = None
 
@@ -108,6 +110,8 @@ class Lifetime(Engine):
         self._spent += finished
         if self.phase == REFINE:
             self._refine_progress(now)
+        elif len(self._spent) >= _BLIND and not [t for t in self._spent if t.phase != UNKNOWN]:
+            self._anew(self._reasons(), now)
         elif self.below is not None:
             self._twin_progress(now)
         elif self._decided(self._spent):
@@ -144,7 +148,7 @@ class Lifetime(Engine):
         # The first comb's deaths had no sentinel: they count only where this comb saw none.
         bracket = weigh(lives + deaths) if deaths else weigh(self._spent)
         if self._contradicted(deaths):
-            self._anew(now)
+            self._anew(_CONTRADICTION, now)
         elif bracket.hi is None:
             self._nothing_died(bracket, now)
         elif deaths and guarded and bracket.width <= _NARROW:
@@ -170,16 +174,17 @@ class Lifetime(Engine):
         dead = [tooth for tooth in deaths if tooth.idle + tooth.slack <= longest]
         return bool(dead + [t for t in self._of(SENTINEL) if t.phase == EXPIRED])
 
-    def _anew(self, now, low=FLOOR):
-        """The answers contradict each other: the NAT restarted or changed meanwhile, or three
-        copies were lost. Nothing of it is kept."""
-        self._contradictions += 1
-        if self._contradictions >= _CONTRADICTIONS:
-            self._unknown("answers contradict each other", now)
+    def _anew(self, reason, now):
+        """Throw all away and begin anew: the answers contradict each other, since the NAT
+        restarted or changed meanwhile or three copies were lost, or there are none."""
+        self._give_up_rest(now)
+        self._attempts += 1
+        if self._attempts >= _ATTEMPTS:
+            self._unknown(reason, now)
             return
         self._spent = []
         self._passes = 0
-        self._comb(low, now)
+        self._comb(FLOOR, now)
 
     def _nothing_died(self, bracket, now):
         top = self.below if self.below is not None else self.limit
@@ -187,11 +192,11 @@ class Lifetime(Engine):
             self._finish(bracket, now)
         elif bracket.alive == 0:
             self._unknown(self._reasons(), now)
-        elif self._contradictions >= _CONTRADICTIONS:
+        elif self._attempts >= _ATTEMPTS:
             self._unknown(self._reasons(), now)
         else:
             # A dead tooth was refuted, or the topmost are unknown: search on from what lives.
-            self._contradictions += 1
+            self._attempts += 1
             self.below = None
             self._passes = 0
             self._comb(max(FLOOR, bracket.lo), now)
@@ -216,8 +221,7 @@ class Lifetime(Engine):
         one, other = [self._combs[comb] for comb in TWINS]
         if one.hi is not None and other.hi is not None:
             if max(one.lo, other.lo) >= min(one.hi, other.hi):
-                self._give_up_rest(now)
-                self._anew(now)
+                self._anew(_CONTRADICTION, now)
                 return
             if one.width + other.width < self._later:
                 self._tell_twins(now)

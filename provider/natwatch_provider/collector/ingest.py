@@ -21,6 +21,7 @@ from .judge import Judged, Rules, judge
 from .messages import Lifetime, Presence, Rejected, Report, lifetime
 
 FUTURE_S = 300.0  # a device clock further ahead than this is wrong, whatever it says of itself
+PAST_S = 30 * 86400.0  # a report older than any spool keeps it has a wrong clock
 
 Ranges = list[tuple[int, int]]
 
@@ -128,8 +129,9 @@ def _time_of(one: Report, stream: Stream) -> tuple[float, str]:
     Without a clock on the device it follows from mono and the boot's anchor, which
     saw_report() has set.
     """
-    if one.t is not None and one.tq != "none" and one.t <= one.received + FUTURE_S:
-        return one.t, one.tq
+    if one.t is not None and one.tq != "none":
+        if one.received - PAST_S <= one.t <= one.received + FUTURE_S:
+            return one.t, one.tq
     anchor = one.received - one.mono if stream.anchor is None else stream.anchor
     return anchor + one.mono, "rebuilt"
 

@@ -169,10 +169,15 @@ class Holds:
             device = self._devices[name] = Device(name, key)
         control = device.controls.get(tag)
         known = control is not None
-        if control is None:
-            if len(device.controls) >= MAX_CONTROLS:
-                return False
-            control = device.controls[tag] = Control(device, tag)
+        if control is None and len(device.controls) >= MAX_CONTROLS:
+            # Somebody measures by hand again and again: the flow that was silent longest goes,
+            # and its place in the heap is taken over.
+            control = min(device.controls.values(), key=lambda one: one.due)
+            del device.controls[control.tag]
+            control.tag, known = tag, True
+        elif control is None:
+            control = Control(device, tag)
+        device.controls[tag] = control
         control.local, control.source = local, source
         control.due = now + KEEP_CONTROL
         if not known:
