@@ -32,8 +32,8 @@ lifetime   measure once, print, end
   --json               print the result as JSON
 
 examples:
-  natwatch lifetime --reflector 192.0.2.1 --device nw-000001 --key-file nw-000001.key
-  natwatch lifetime --reflector 192.0.2.1 --device nw-000001 --key-file nw-000001.key \\
+  natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key
+  natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
       --class udp/stun --state oneway --limit 180 --json
   natwatch run --config /etc/natwatch.json
 
@@ -123,6 +123,7 @@ def run(arguments):
     settings = config.load(path)
     boot = port.random(8).hex()
     service = assembly.assemble(settings, boot, say)
+    port.end_on_termination()
     service.start()
     try:
         while True:

@@ -81,7 +81,7 @@ def _keep(caller: int, function: Callable[[], int | None]) -> int:
     os.environ[KEEPER] = str(os.getpid())
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
-    _die_with_parent()
+    die_with_parent()
     if os.getppid() != caller:
         return 1
     try:
@@ -97,7 +97,7 @@ def _keep(caller: int, function: Callable[[], int | None]) -> int:
 
 
 def _be_init(keeper_lives: int, function: Callable[[], int | None]) -> int:
-    _die_with_parent()
+    die_with_parent()
     # The keeper may have died before that call: then its end of the pipe is closed.
     if select.select([keeper_lives], [], [], 0)[0]:
         return 1
@@ -108,6 +108,8 @@ def _be_init(keeper_lives: int, function: Callable[[], int | None]) -> int:
     except OSError as error:
         return _refused("mount", error)
     os.mkdir("/run/netns")
+    # Debian's PATH for ordinary users lacks the folders of nft, conntrack and mosquitto.
+    os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin"
     worker = os.fork()
     if worker == 0:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -209,7 +211,8 @@ def _mount(source: str, target: str, kind: str, flags: int = 0) -> None:
     _check(_libc.mount(source.encode(), target.encode(), kind.encode(), flags, None))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, by kill -9 too."""
     _check(_libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0))
 
 

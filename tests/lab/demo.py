@@ -28,6 +28,7 @@ class Narrator:
         self._lock = threading.Lock()
         self._colour = sys.stdout.isatty()
         self.done = threading.Event()
+        self.muted = ""  # whose lines are not wanted any more
 
     def say(self, text: str, who: str = "demo") -> None:
         passed = int(time.monotonic() - self._began)
@@ -44,7 +45,7 @@ class Narrator:
             with open(stage.logs[name], errors="replace") as log:
                 while not self.done.is_set():
                     line = log.readline()
-                    if line.endswith("\n"):
+                    if line.endswith("\n") and who != self.muted and not self.done.is_set():
                         self.say(re.sub(r"^[\d:T.\-Z]+ ", "", line.rstrip()), who)
                     elif not line:
                         time.sleep(0.1)
@@ -53,6 +54,7 @@ class Narrator:
 
 
 def main() -> int:
+    container.die_with_parent()  # make may be killed, too
     return container.run(show)
 
 
@@ -61,8 +63,9 @@ def show() -> int:
     try:
         with Lab(HOME) as lab:
             play(lab, narrator)
-            if os.environ.get("KEEP") == "1":
+            if os.environ.get("KEEP", "0") not in ("", "0"):
                 keep(lab, narrator)
+            narrator.done.set()
     except KeyboardInterrupt:
         narrator.done.set()
         narrator.say("stopped; no process, no namespace, no file is left")
@@ -99,6 +102,7 @@ def play(lab: Lab, narrator: Narrator) -> None:
     lab.router.set_timers(udp=NEW, stream=NEW)
     changed = time.monotonic()
     narrator.say(f"NOW the router's NAT is set to {NEW} s, as a firmware update might do")
+    narrator.say("(bindings that were open already keep their old timer)")
     line = stage.expect("collector", r"ALERT \d+ RAISED critical", _PATIENCE)
     took = time.monotonic() - changed
     time.sleep(0.5)  # let the relayed lines come out first
@@ -142,11 +146,12 @@ def keep(lab: Lab, narrator: Narrator) -> None:
         (f"{noc} lifetimes {DEVICE}", "what it measured"),
         (f"{noc} alerts --all", "its alerts"),
         (f"{router} conntrack -L", "the NAT's bindings, the ground truth"),
-        (f"{router} sysctl -w {timer}={OLD}", "heal the NAT and see the alert cleared"),
+        (f"{router} sysctl -w {timer}={OLD}", "heal the NAT: the alert clears in three minutes"),
         (f"tail -f {lab.scratch}/*.log", "what all the programs say"),
     ):
         print(f"    {command}\n        # {what}")
     print("\nCtrl-C here ends it all.", flush=True)
+    narrator.muted = "probe"
     while True:
         time.sleep(3600)
 

@@ -100,8 +100,11 @@ class Lab:
 
         LabError if it fails.
         """
-        with self.on(host):
-            done = subprocess.run(argv, capture_output=True, text=True, input=given)
+        try:
+            with self.on(host):
+                done = subprocess.run(argv, capture_output=True, text=True, input=given)
+        except FileNotFoundError as error:
+            raise LabError(f"expected the program {argv[0]}, found none; run make setup") from error
         if done.returncode:
             raise LabError(f"{host}: {' '.join(argv)}: status {done.returncode}: {done.stderr}")
         return done.stdout

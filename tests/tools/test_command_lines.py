@@ -94,6 +94,6 @@ def test_ctrl_c_ends_the_daemon_without_a_traceback(natwatch: list[str], tmp_pat
             text=True,
         )
         time.sleep(seconds)
-        daemon.send_signal(signal.SIGINT)
+        daemon.send_signal(signal.SIGINT if seconds < 1 else signal.SIGTERM)
         _, said = daemon.communicate(timeout=20)
         assert "Traceback" not in said, said

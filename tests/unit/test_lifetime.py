@@ -189,7 +189,10 @@ def test_progress_says_how_long_it_may_still_take():
     engine = Lifetime(session, ("udp/sip", "stream"), 60000, 64, 10)
     world.add(engine)
     world.run(world.now + 2000, lambda: False)
-    assert engine.progress(world.now)["left"] >= 60000
+    progress = engine.progress(world.now)
+    assert progress["left"] >= 60000 and progress["least"] == 0
+    world.run(world.now + 20000, lambda: False)
+    assert 10000 <= engine.progress(world.now)["least"] <= 20000
 
 
 def test_a_confirmation_gives_two_measurements_of_its_own_and_then_the_refined_bracket():

@@ -201,10 +201,11 @@ def add_counts(total, part):
 
 def progress(state):
     """One plain line from a search's progress()."""
-    return "%s: alive at %.1f s so far, %d bindings waiting, at most %d s left" % (
+    return "%s: alive at %.1f s so far, %d bindings waiting, %d to %d s left" % (
         state["phase"],
         state["alive"] / 1000,
         state["open"],
+        state["least"] // 1000,
         state["left"] // 1000,
     )
 
@@ -215,7 +216,9 @@ def sentence(result):
     if result["lo"] is None:
         return subject + "unknown, because: %s" % result["reason"]
     if result["hi"] is None:
-        return subject + "alive at %.1f s, nothing longer was found dead" % result["lo"]
+        return (
+            subject + "alive at %.1f s, and nothing longer was found dead or asked" % result["lo"]
+        )
     text = "alive at %.1f s, dead at %.1f s (%s; teeth: %d alive, %d expired, %d unknown)"
     return subject + text % (
         result["lo"],

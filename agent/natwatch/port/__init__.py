@@ -21,6 +21,7 @@ now = platform.now
 pack_address = platform.pack_address
 unpack_address = platform.unpack_address
 discard_output = platform.discard_output
+end_on_termination = platform.end_on_termination
 
 # A box without a clock wakes in 1970 or on the day its image was built; before this day the
 # clock is unset for certain.

@@ -1,6 +1,7 @@
 """The platform as CPython shows it."""
 
 import os
+import signal
 import time
 
 seconds = time.time
@@ -25,3 +26,12 @@ def discard_output():
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
+
+
+def _interrupt(_number, _frame):
+    raise KeyboardInterrupt
+
+
+def end_on_termination():
+    """Let SIGTERM, with which systemd ends a service, end the daemon as cleanly as Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)

@@ -36,3 +36,7 @@ def unpack_address(raw):
 
 def discard_output():
     """Nothing to do: MicroPython writes nothing at its end."""
+
+
+def end_on_termination():
+    """MicroPython has no signal handlers: SIGTERM ends it at once, and the MQTT will tells."""

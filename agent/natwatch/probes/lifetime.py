@@ -66,15 +66,23 @@ class Lifetime(Engine):
         self._comb(FLOOR, now)
 
     def progress(self, now):
-        """What goes on: phase, longest silence survived (ms), open teeth, ms left at most."""
+        """What goes on: phase, longest silence survived, open teeth, least and most ms left."""
         bracket = weigh(self._spent)
         waiting = self.teeth.waiting()
         set_up = PAUSE if self.key[1] == STREAM else 0
         ends = [(now + set_up + t.ask if t.due is None else t.due) - now for t in waiting]
-        left = max(ends) + COPY_SPAN if ends else 0
-        if self.phase == COMB:
-            left += left  # refining takes about as long again
-        return {"phase": self.phase, "alive": bracket.lo, "open": len(waiting), "left": left}
+        left = max([0] + ends) + COPY_SPAN
+        least = 0
+        if self.phase == COMB:  # refining takes about as long again
+            left += left
+            least = bracket.lo
+        return {
+            "phase": self.phase,
+            "alive": bracket.lo,
+            "open": len(waiting),
+            "least": least,
+            "left": left,
+        }
 
     # The search
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -167,12 +168,14 @@ def _show_alerts(found: list[overview.Row], now: float, out: TextIO) -> None:
             lifetime(one["new_lo"], one["new_hi"]),
             f"{age(one['raised'], now)} ago",
             _end(one, now),
-            one["text"],
         ]
         for one in found
     ]
     titles = ["ALERT", "SEVERITY", "KIND", "DEVICE", "KEY", "OLD", "NEW", "RAISED", "CLEARED"]
-    table([*titles, "MEANING"], rows, out)
+    table(titles, rows, out)
+    print(file=out)
+    for one in found:
+        print(textwrap.fill(f"{one['id']}: {one['text']}", 100, subsequent_indent="   "), file=out)
 
 
 def _end(one: overview.Row, now: float) -> str:
