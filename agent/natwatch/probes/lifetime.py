@@ -204,6 +204,7 @@ class Lifetime(Engine):
             self._unknown(self._reasons(), now)
         else:
             # A dead tooth was refuted, or the topmost are unknown: search on from what lives.
+            self._spent = [tooth for tooth in self._spent if tooth.phase != EXPIRED]
             self._attempts += 1
             self.below = None
             self._passes = 0
