@@ -43,3 +43,4 @@ clean:  ## remove .venv, .cache and everything built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf agent/*.egg-info provider/*.egg-info provisioning/*.egg-info
+	rm -rf agent/build provider/build provisioning/build

@@ -150,7 +150,7 @@ def _key(path):
         with open(path) as source:
             text = source.read().strip()
     except OSError as error:
-        raise UsageError("%s: cannot be read (error %s)" % (path, error.errno))
+        raise UsageError("%s: cannot be read: %s" % (path, config.unreadable(error)))
     except (ValueError, UnicodeError):
         text = ""
     if not config.key(text):

@@ -18,6 +18,12 @@ class ConfigError(ValueError):
     """The configuration cannot be used; the text is one sentence for the user."""
 
 
+def unreadable(error):
+    """Why a file cannot be read, in words (MicroPython's OSError has a number only)."""
+    reasons = {2: "no such file", 13: "no permission", 21: "it is a folder"}
+    return reasons.get(error.errno, "error %s" % error.errno)
+
+
 def _text(value):
     return isinstance(value, str) and 0 < len(value) < 4096
 
@@ -110,7 +116,7 @@ def load(path):
         with open(path) as source:
             text = source.read()
     except OSError as error:
-        raise ConfigError("%s: cannot be read (error %s)" % (path, error.errno))
+        raise ConfigError("%s: cannot be read: %s" % (path, unreadable(error)))
     except (ValueError, UnicodeError):
         raise ConfigError("%s: expected a text file in UTF-8" % path)
     try:

@@ -21,6 +21,12 @@ MARK='# written by natwatch tests/setup/debian.sh'
 # Daemons' programs are in sbin, which an ordinary user's PATH lacks.
 PATH="$PATH:/usr/sbin:/sbin"
 
+if ! command -v "${PYTHON3:-python3}" >/dev/null; then
+    echo "setup: expected Python 3.11 or newer, found no ${PYTHON3:-python3};" \
+        "install python3, or run make with PYTHON3=/path/to/python3.11" >&2
+    exit 2
+fi
+
 present() {
     case $1 in
         /*) for match in $1; do [ -e "$match" ] && return 0; done; return 1 ;;

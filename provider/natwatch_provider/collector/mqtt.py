@@ -28,6 +28,10 @@ PATIENCE_S = 1.0  # how long a message waits for room in it, and so holds the br
 KEEPALIVE_S = 30
 BACKOFF_S = (0.5, 30.0)  # the first pause after a failure, and the longest
 LOST = "the connection was lost"
+UNANSWERED = (
+    "it closed the connection before it answered; does that port want TLS (--ca) and a"
+    " certificate (--certificate, --key)?"
+)
 
 
 class MqttSource:
@@ -118,8 +122,10 @@ class MqttSource:
         )
         if self._tls is not None:
             client.tls_set_context(self._tls)
+        answered = threading.Event()
 
         def connected(_client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
+            answered.set()
             if code.is_failure:
                 end(f"it refused the connection: {code}")
             else:
@@ -132,7 +138,7 @@ class MqttSource:
                 self._say_well()
 
         def lost(_client: Any, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
-            end(f"{LOST}: {code}")
+            end(f"{LOST}: {code}" if answered.is_set() else UNANSWERED)
 
         client.on_connect = connected
         client.on_disconnect = lost

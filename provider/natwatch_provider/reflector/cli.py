@@ -30,7 +30,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="natwatch-reflector",
         description="The far end of natwatch's probes, on 3478, 3479, 5060 and 8000-10000 (UDP).",
-        epilog="Counters are logged as JSON on SIGUSR1 and at the end.",
+        usage="%(prog)s --address A --address B --key-file F",
+        epilog="Counters are logged as JSON on SIGUSR1 and at the end. Exit code 0: stopped;"
+        " 1: a port or an address cannot be had; 2: wrong arguments or key file.",
     )
     parser.add_argument(
         "--address", action="append", required=True, type=_address, metavar="A",
@@ -42,7 +44,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if len(set(options.address)) != 2 or len(options.address) != 2:
-        parser.error(f"expected --address twice, for two addresses, found {options.address}")
+        given = " and ".join(options.address)
+        parser.error(f"expected --address twice, for two different addresses, found {given}")
     return options
 
 
