@@ -149,6 +149,9 @@ def print_brackets(rows: list[Row]) -> None:
             if (r["timer"], r["state"], r["how"]) == (row["timer"], row["state"], "bisection")
         )
         timer = row["timer"]
+        if row["lo"] is None or row["hi"] is None:
+            print(f"| {timer} | {row['state']} | {row['how']} | unknown: {row.get('reason')} |")
+            continue
         side = max(timer - row["lo"], row["hi"] - timer)
         holds = row["lo"] <= timer <= row["hi"]
         limit = 2.2 * timer + (10 if row["state"] == "stream" else 5)
