@@ -126,8 +126,8 @@ def test_stopping_leaves_no_binding_open():
 def test_the_period_is_the_larger_of_lifetime_and_budget():
     # bracket, watched keys, bindings, bytes a day -> period in ms
     for bracket, watched, bindings, budget, low, high in (
-        ((119500, 120400), 2, 64, 5000000, 120400, 120400),  # the lifetime decides
-        ((29500, 30400), 2, 64, 5000000, 100000, 120000),  # the bytes decide
+        ((139500, 140400), 2, 64, 5000000, 140400, 140400),  # the lifetime decides
+        ((29500, 30400), 2, 64, 5000000, 120000, 130000),  # the bytes decide
         ((39500, 40400), 1, 64, 0, 2000, 2200),  # no byte budget: the bindings decide
         ((600000, None), 2, 64, 5000000, 600000, 600000),
         ((4000, 5000), 1, 64, 0, 1000, 1000),  # never faster than one a second

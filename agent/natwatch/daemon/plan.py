@@ -8,7 +8,7 @@ SEARCH, CONFIRM, WATCH = "search", "confirm", "watch"
 
 # What one watched period costs on the wire, at most: two teeth, each with its set-up, up to three
 # pushes, two witnesses and their share of control requests (docs/benchmarks.md, "a round").
-ROUND_BYTES = 3200
+ROUND_BYTES = 3700
 _WATCHING = 0.5  # share of the bindings that all watches together may hold
 _RETRY = 30000  # ms after a search that found nothing; twice as long after each further one
 _RETRY_MOST = 3600000
