@@ -41,6 +41,7 @@ exit codes: 0 done, 1 measured but unknown, 2 usage or configuration, 3 reflecto
 """
 
 _NO_REFLECTOR = 15000  # ms of trouble with the reflector that end a one-shot measurement
+_AWAY = 90000  # ms of it, once the reflector has answered
 _PROGRESS = 1000  # ms between two progress lines on a terminal; ten times that elsewhere
 
 
@@ -184,7 +185,7 @@ def lifetime(arguments):
     for name, good, expected in checks:
         if not good(given[name]):
             raise UsageError("option %s: expected %s, found %s" % (name, expected, given[name]))
-    limit = _positive(given["--limit"], "--limit", 5, 3600)
+    limit = _positive(given["--limit"], "--limit", 5, 890)
     key = _key(given["--key-file"])
     session = Session(given["--device"], key, given["--reflector"], port.random)
     engine = Lifetime(session, (given["--class"], given["--state"]), limit * 1000, 64, 10)
@@ -211,7 +212,7 @@ def _measure(session, engine):
             now = port.now()
             if session.trouble is None:
                 reached = now
-            elif now - reached > _NO_REFLECTOR:
+            elif now - reached > (_NO_REFLECTOR if session.boot is None else _AWAY):
                 return None
             shown.show(session.trouble or progress(engine.progress(now)), now)
             result = (engine.take_results() or [result])[-1]

@@ -99,7 +99,7 @@ _SECTIONS = {
 }
 _TOP = {
     "device": (valid_device_id, "1 to 64 characters of A-Z a-z 0-9 - _", _REQUIRED),
-    "search_limit_s": (_integer(5, 3600), "seconds from 5 to 3600", 600),
+    "search_limit_s": (_integer(5, 890), "seconds from 5 to 890", 600),
     "watch": (
         _watched,
         'a list of [class, state], each once, for example [["udp/sip", "stream"]]; '

@@ -67,7 +67,7 @@ def test_odd_arguments_end_with_two_and_one_sentence(natwatch: list[str], tmp_pa
         (["lifetime"], ("--reflector",)),
         ([*good, "--state", "solid"], ("--state", "oneway")),
         ([*good, "--class", "tcp"], ("--class", "udp/sip")),
-        ([*good, "--limit", "ten"], ("--limit", "5 to 3600")),
+        ([*good, "--limit", "ten"], ("--limit", "5 to 890")),
         ([*good, "--reflector", "reflector.example"], ("--reflector", "IPv4")),
         ([*good, "--key-file", "/bin/ls"], ("64 hex digits",)),
     ):

@@ -201,11 +201,10 @@ def add_counts(total, part):
 
 def progress(state):
     """One plain line from a search's progress()."""
-    return "%s: alive at %.1f s so far, %d bindings waiting, %d to %d s left" % (
+    return "%s: alive at %.1f s so far, %d bindings waiting, at most %d s left" % (
         state["phase"],
         state["alive"] / 1000,
         state["open"],
-        state["least"] // 1000,
         state["left"] // 1000,
     )
 

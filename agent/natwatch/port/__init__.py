@@ -4,7 +4,9 @@ now()        ms since some start; monotonic, never wraps
 wall()       seconds since 1970 as the system believes, or None where the clock is unset
 random(n)    n random bytes from the kernel
 interpreter  "cpython" or "micropython"
-discard_output()
+discard_output()        let what is still to be written to standard output go nowhere
+end_on_termination()    SIGTERM ends the daemon as Ctrl-C does, where the platform can
+pack_address(address, port), unpack_address(raw)   socket addresses
 """
 
 import os

@@ -15,7 +15,7 @@ class Ports:
     """Hands out local ports in turn from a random start.
 
     The kernel would choose at random, and so now and then choose the port of a binding that the
-    NAT still keeps: the new tooth would live in the old one's state (measuring.md, trap 1).
+    NAT still keeps: the new tooth would live in the old one's state (docs/decisions/comb.md).
     """
 
     def __init__(self):

@@ -16,7 +16,7 @@ idled through it and lived. What contradicts itself is thrown away and measured 
 averaged.
 """
 
-from natwatch.probes.bracket import FLOOR, confirming, geometric, linear, weigh
+from natwatch.probes.bracket import FLOOR, Bracket, confirming, geometric, linear, weigh
 from natwatch.probes.engine import Engine
 from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, STREAM, UNKNOWN
 
@@ -56,7 +56,9 @@ class Lifetime(Engine):
         self._combs = {}  # number of a twin comb -> its Bracket, decided and not yet told
         self._later = 0  # ms between the openings of the twin combs
         self._passes = 0
+        self._sentinels = 0  # asked in the present pass
         self._attempts = 0
+        self._thrown = []  # teeth of attempts that contradicted themselves
         self._started = None
         self._bytes_before = None
 
@@ -66,23 +68,15 @@ class Lifetime(Engine):
         self._comb(FLOOR, now)
 
     def progress(self, now):
-        """What goes on: phase, longest silence survived, open teeth, least and most ms left."""
+        """What goes on: phase, longest silence survived (ms), open teeth, ms left at most."""
         bracket = weigh(self._spent)
         waiting = self.teeth.waiting()
         set_up = PAUSE if self.key[1] == STREAM else 0
         ends = [(now + set_up + t.ask if t.due is None else t.due) - now for t in waiting]
         left = max([0] + ends) + COPY_SPAN
-        least = 0
-        if self.phase == COMB:  # refining takes about as long again
-            left += left
-            least = bracket.lo
-        return {
-            "phase": self.phase,
-            "alive": bracket.lo,
-            "open": len(waiting),
-            "least": least,
-            "left": left,
-        }
+        if self.phase == COMB:  # refining takes as long again as the lifetime that is found
+            left += max([bracket.lo] + [tooth.ask for tooth in waiting])
+        return {"phase": self.phase, "alive": bracket.lo, "open": len(waiting), "left": left}
 
     # The search
 
@@ -106,6 +100,7 @@ class Lifetime(Engine):
         self._spent = [tooth for tooth in self._spent if tooth.comb != SENTINEL]
         later = max(_SENTINEL_LATER, bracket.width // _SENTINELS)
         count = 2 + bracket.width // later if bracket.lo else 0
+        self._sentinels = count
         for index in range(count):
             self.teeth.add(bracket.lo, SENTINEL, now + index * later)
         for ask in linear(bracket.lo, bracket.hi, _STEP, self.bindings - count):
@@ -169,12 +164,19 @@ class Lifetime(Engine):
             self._unknown(self._reasons(), now)
 
     def _guarded(self, deaths):
-        """Whether the first of *deaths* was outlived by a sentinel that idled through it."""
-        sentinels = self._of(SENTINEL)
-        if not deaths or not sentinels:
+        """Whether something lived through all the time in which the first of *deaths* idled.
+
+        One living tooth must have begun to idle no later than it, and a living sentinel must
+        have been pushed to no earlier than it.
+        """
+        if not deaths or not self._sentinels:
             return True  # below the shortest silence that can be asked there is no sentinel
-        ended = [tooth.ended for tooth in sentinels if tooth.phase == ALIVE]
-        return bool(ended) and max(ended) >= min([tooth.due for tooth in deaths]) + COPY_SPAN
+        end = min([tooth.due for tooth in deaths])
+        begin = min([tooth.due - tooth.ask for tooth in deaths if tooth.due == end])
+        lived = [t for t in self._of(SENTINEL) + self._of(self._passes) if t.phase == ALIVE]
+        early = [tooth for tooth in lived if tooth.due - tooth.ask <= begin]
+        late = [t for t in lived if t.comb == SENTINEL and t.ended >= end + COPY_SPAN]
+        return bool(early and late)
 
     def _contradicted(self, deaths):
         """Whether a silence that was survived also killed: one of *deaths*, or a sentinel."""
@@ -187,12 +189,33 @@ class Lifetime(Engine):
         restarted or changed meanwhile or three copies were lost, or there are none."""
         self._give_up_rest(now)
         self._attempts += 1
+        self._thrown += [tooth for tooth in self._spent if tooth.phase != UNKNOWN]
         if self._attempts >= _ATTEMPTS:
-            self._unknown(reason, now)
+            self._waver(reason, now)
             return
         self._spent = []
         self._passes = 0
         self._comb(FLOOR, now)
+
+    def _waver(self, reason, now):
+        """The last attempt contradicted itself as well: say only what none of them denies.
+
+        So it is with a NAT that looks for old bindings every few seconds: the same silence is
+        survived or not, depending on the moment. Every binding lived up to ``lo``, none beyond
+        ``hi``.
+        """
+        alive = [tooth.idle for tooth in self._thrown if tooth.phase == ALIVE]
+        ends = [tooth.idle + tooth.slack for tooth in self._thrown if tooth.phase == EXPIRED]
+        longest = max([0] + alive)
+        above = [end for end in ends if end > longest]
+        if not alive or not above:
+            self._unknown(reason, now)
+            return
+        lo = max([0] + [idle for idle in alive if idle < min(ends)])
+        counts = (len(alive), len(above), 0, len(ends) - len(above))
+        self._passes = 0
+        self._combs = {}
+        self._finish(Bracket(lo, min(above), *counts), now)
 
     def _nothing_died(self, bracket, now):
         top = self.below if self.below is not None else self.limit

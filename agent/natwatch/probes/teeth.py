@@ -1,8 +1,8 @@
 """Teeth: bindings that are each asked one question, *do you still live after t ms of silence?*
 
 A tooth has a port of its own, is set up as its state demands, idles, and is spent when the
-reflector pushes. Its life is the table below. Two rules keep it honest (measuring.md in prose,
-docs/method.md with sources):
+reflector pushes. Its life is the table below. Two rules keep it honest (docs/method.md has them in
+prose):
 
 * Only a datagram that the reflector sent unasked, at the time named, proves life. Silence
   proves nothing by itself: a tooth is EXPIRED only if a witness reached the control flow from
