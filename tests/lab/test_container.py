@@ -118,8 +118,9 @@ def test_a_signal_leaves_no_process_and_no_namespace(
     assert namespaces <= namespaces_in_use()
     process.send_signal(number)
     process.wait(10)
+    # With its last process the kernel frees a namespace, and may give its number to the lab of
+    # another test at once: so the processes are looked for, not the numbers.
     assert eventually(lambda: not processes_with(mark))
-    assert eventually(lambda: not namespaces & namespaces_in_use())
 
 
 def test_the_programs_own_end_ends_what_it_left_running(
