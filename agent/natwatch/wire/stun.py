@@ -50,11 +50,17 @@ CANCEL = 0x7E54  # do not push for these transactions any more
 RECORD = 0x7E55  # one answer to AUDIT
 PUSH = 0x7E56  # in an indication to a tooth: the push itself
 WITNESS = 0x7E57  # in an indication to the control flow: a push was just sent
+EARLIER = 0x7E58  # beside HOLD: rounds of pushes before the last one, ms
+FETCH = 0x7E59  # send the copy of a datagram that came on a collecting tooth's binding
+COPY = 0x7E5A  # one answer to FETCH
 BOOT_ID = 0xFE51  # 8 bytes drawn when the reflector started
 TIME = 0xFE52  # the reflector's wall clock, milliseconds since 1970
+RECEIVED = 0xFE53  # (TTL, DSCP) that the request had when it arrived
 
 CHANGE_IP, CHANGE_PORT = 0x04, 0x02
+ANY_PORT = 0x08  # in HOLD only: from a media port that the reflector draws, never contacted
 
+COPY_PART = 768  # bytes of a copy in one answer: 1,024 characters of base64, below any MTU
 SHORT_MAC = 16  # bytes; RFC 8489, 14.6 allows a truncated MESSAGE-INTEGRITY-SHA256 of 16
 _IPV4, _IPV6 = 0x01, 0x02
 _FINGERPRINT_XOR = 0x5354554E
@@ -71,21 +77,54 @@ class StunError(ValueError):
 class Hold:
     """What a tooth asks: answer now?, push after *delay* ms, *copies* times, from *source*.
 
-    *source* is OR-ed of CHANGE_IP and CHANGE_PORT: 0 pushes from the endpoint asked. The delay
-    counts from the reflector's last answer, or from the request if it must not answer. *tag*,
-    4 bytes, names the control flow that gets the witnesses: one with the same CONTROL.
+    *source* is OR-ed of CHANGE_IP, CHANGE_PORT and ANY_PORT: 0 pushes from the endpoint asked.
+    The delay counts from the reflector's last answer, or from the request if it must not answer.
+    *tag*, 4 bytes, names the control flow that gets the witnesses: one with the same CONTROL.
+    *collect*: keep a copy of whatever else comes on this binding, for FETCH.
     """
 
-    def __init__(self, answer, delay, copies, source=0, tag=b"\0\0\0\0"):
+    def __init__(self, answer, delay, copies, source=0, tag=b"\0\0\0\0", collect=False):
         self.answer = answer
         self.delay = delay
         self.copies = copies
         self.source = source
         self.tag = tag
+        self.collect = collect
+
+
+class Fetch:
+    """Which copy is wanted: the *index*-th (from 0) of the tooth *txid*, from byte *offset* on."""
+
+    def __init__(self, txid, index, offset=0):
+        self.txid = txid
+        self.index = index
+        self.offset = offset
+
+
+class Copy:
+    """A datagram as it arrived, or a part of it.
+
+    The *index*-th of *count*, with its *ttl* and *dscp*; *total* bytes whose SHA-256 is *digest*.
+    *text* is the base64 (no ALG touches that) of at most COPY_PART bytes from *offset* on. An
+    *index* that is not below *count* has nothing: *total* is 0 and *text* empty.
+    """
+
+    def __init__(self, index, count, ttl=0, dscp=0, total=0, offset=0, digest=bytes(32), text=b""):
+        self.index = index
+        self.count = count
+        self.ttl = ttl
+        self.dscp = dscp
+        self.total = total
+        self.offset = offset
+        self.digest = digest
+        self.text = text
 
 
 class Pushed:
-    """A push, as seen in PUSH and WITNESS: copy *copy* of *copies*, sent after *idle* ms idle."""
+    """A push, as seen in PUSH and WITNESS: copy *copy* of *copies*, sent after *idle* ms idle.
+
+    Copies count from 1 in the last round; those of EARLIER rounds all have the number 0.
+    """
 
     def __init__(self, txid, copy, copies, idle):
         self.txid = txid
@@ -243,14 +282,54 @@ def _unpack_txids(value, _txid):
 
 
 def _pack_hold(hold, _txid):
-    flags = 1 if hold.answer else 0
+    flags = (1 if hold.answer else 0) | (2 if hold.collect else 0)
     return struct.pack(">BBBBI", flags, hold.source, hold.copies, 0, hold.delay) + hold.tag
 
 
 def _unpack_hold(value, _txid):
     _need(value, 12, 12, "HOLD")
-    answer, source, copies, _, delay = struct.unpack(">BBBBI", value[:8])
-    return Hold(answer == 1, delay, copies, source, bytes(value[8:]))
+    flags, source, copies, _, delay = struct.unpack(">BBBBI", value[:8])
+    return Hold(bool(flags & 1), delay, copies, source, bytes(value[8:]), bool(flags & 2))
+
+
+def _pack_times(times, _txid):
+    return b"".join([struct.pack(">I", time) for time in times])
+
+
+def _unpack_times(value, _txid):
+    if len(value) % 4:
+        raise StunError("attribute_length", "times: expected 4 bytes each")
+    return [struct.unpack(">I", value[i : i + 4])[0] for i in range(0, len(value), 4)]
+
+
+def _pack_fetch(fetch, _txid):
+    return fetch.txid + struct.pack(">BBH", fetch.index, 0, fetch.offset)
+
+
+def _unpack_fetch(value, _txid):
+    _need(value, 16, 16, "FETCH")
+    index, _, offset = struct.unpack(">BBH", value[12:])
+    return Fetch(bytes(value[:12]), index, offset)
+
+
+def _pack_copy(copy, _txid):
+    head = (copy.index, copy.count, copy.ttl, copy.dscp, copy.total, copy.offset)
+    return struct.pack(">BBBBHH", *head) + copy.digest + copy.text
+
+
+def _unpack_copy(value, _txid):
+    _need(value, 40, 40 + (COPY_PART + 2) // 3 * 4, "COPY")
+    index, count, ttl, dscp, total, offset = struct.unpack(">BBBBHH", value[:8])
+    return Copy(index, count, ttl, dscp, total, offset, bytes(value[8:40]), bytes(value[40:]))
+
+
+def _pack_received(received, _txid):
+    return struct.pack(">BBH", received[0], received[1], 0)
+
+
+def _unpack_received(value, _txid):
+    _need(value, 4, 4, "RECEIVED")
+    return value[0], value[1]
 
 
 def _pack_push(push, _txid):
@@ -321,6 +400,9 @@ ATTRIBUTES = {
     RECORD: ("RECORD", (_pack_record, _unpack_record)),
     PUSH: ("PUSH", (_pack_push, _unpack_push)),
     WITNESS: ("WITNESS", (_pack_witness, _unpack_witness)),
+    EARLIER: ("EARLIER", (_pack_times, _unpack_times)),
+    FETCH: ("FETCH", (_pack_fetch, _unpack_fetch)),
+    COPY: ("COPY", (_pack_copy, _unpack_copy)),
     SOFTWARE: ("SOFTWARE", _TEXT),
     ALTERNATE_SERVER: ("ALTERNATE-SERVER", _ADDRESS),
     CACHE_TIMEOUT: ("CACHE-TIMEOUT", _integer(4)),
@@ -330,6 +412,7 @@ ATTRIBUTES = {
     OTHER_ADDRESS: ("OTHER-ADDRESS", _ADDRESS),
     BOOT_ID: ("BOOT-ID", _BYTES),
     TIME: ("TIME", _integer(8)),
+    RECEIVED: ("RECEIVED", (_pack_received, _unpack_received)),
 }
 
 
