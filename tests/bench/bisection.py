@@ -9,7 +9,7 @@ import sys
 
 from natwatch import port
 from natwatch.daemon.loop import Loop
-from natwatch.probes.engine import CLASSES
+from natwatch.probes.engine import port_of
 from natwatch.probes.session import Session
 from natwatch.probes.teeth import ALIVE, UNKNOWN, Teeth
 
@@ -22,7 +22,7 @@ def search(address: str, device: str, key: bytes, klass: str, state: str) -> dic
     loop = Loop(session)
     began = port.now()
     loop.start(session, began)
-    teeth = Teeth(session, CLASSES[klass], state, 10)
+    teeth = Teeth(session, port_of(klass, session.random), state, 10)
     loop.start(_Passive(teeth), began)
     lo, hi, ask = 0, 0, _FIRST
     while not hi or hi - lo > _RESOLUTION:

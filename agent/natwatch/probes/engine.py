@@ -2,19 +2,32 @@
 
 from natwatch.probes.teeth import Teeth
 
-CLASSES = {"udp/sip": 5060, "udp/stun": 3478}  # port class -> the reflector's port
+# Port class -> the lowest and the highest of the reflector's ports that belong to it.
+CLASSES = {"udp/sip": (5060, 5060), "udp/stun": (3478, 3478), "udp/rtp": (8000, 10000)}
+
+
+def port_of(port_class, random):
+    """A port of *port_class*; of several an even one, as RTP takes them (RFC 3550, section 11).
+
+    *random* gives n random bytes. A call's port is drawn anew each time, and so is this one: a
+    router may treat single ports otherwise.
+    """
+    low, high = CLASSES[port_class]
+    drawn = int.from_bytes(random(4), "big")
+    return low + 2 * (drawn % ((high - low) // 2 + 1))
 
 
 class Engine:
     """An engine around a set of teeth of one key, (class, state). *pace*: see Teeth.
 
+    *teeth* are given where the far end is no reflector of ours; they have the calls of Teeth.
     A subclass gives ``_progress``.
     """
 
-    def __init__(self, session, key, pace):
+    def __init__(self, session, key, pace, teeth=None):
         self.session = session
         self.key = key
-        self.teeth = Teeth(session, CLASSES[key[0]], key[1], pace)
+        self.teeth = teeth or Teeth(session, port_of(key[0], session.random), key[1], pace)
         self.done = False
         self._results = []
 
@@ -60,6 +73,7 @@ class Engine:
             "measurement": measurement,
             "class": self.key[0],
             "state": self.key[1],
+            "port": self.teeth.endpoint[1],
             "lo": bracket.lo / 1000,
             "hi": None if bracket.hi is None else bracket.hi / 1000,
             "method": method,

@@ -42,11 +42,12 @@ class Lifetime(Engine):
     *limit* is the search limit in ms, *bindings* how many may be open at once, *pace* the ms
     between two openings. *below* (ms) asks for a confirmation: the lifetime is now thought to
     lie below it. ``bracket`` is what was found; its ``hi`` is None above the limit, or where a
-    confirmation found nothing dead, and then there is no result: it was a false alarm.
+    confirmation found nothing dead, and then there is no result: it was a false alarm. *teeth*:
+    see Engine.
     """
 
-    def __init__(self, session, key, limit, bindings, pace, below=None):
-        Engine.__init__(self, session, key, pace)
+    def __init__(self, session, key, limit, bindings, pace, below=None, teeth=None):
+        Engine.__init__(self, session, key, pace, teeth)
         self.limit = limit
         self.bindings = bindings
         self.below = below
