@@ -39,8 +39,14 @@ class Reflector:
         self._holds = Holds()
         self._key = lru_cache(maxsize=16_384)(lambda device: device_key(master, device))
 
-    def receive(self, data: bytes, source: Endpoint, local: Endpoint, now: int) -> list[Datagram]:
-        """What to send because *data* came from *source* to our endpoint *local*."""
+    def receive(
+        self, data: bytes, source: Endpoint, local: Endpoint, now: int,
+        ttl: int = 0, dscp: int = 0,
+    ) -> list[Datagram]:  # fmt: skip
+        """What to send because *data* came from *source* to our endpoint *local*.
+
+        *ttl* and *dscp* are those of its IP header as it arrived; 0 where the system did not say.
+        """
         try:
             return self._receive(data, source, local, now)
         except stun.StunError as error:
