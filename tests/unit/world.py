@@ -5,14 +5,36 @@ tested in tests/provider and, with real NATs, in tests/lab. This one is for the 
 cases: an hour of watching takes a second.
 """
 
+from nats import EXTERNAL, PUBLIC, Nat
+
 from natwatch.probes.teeth import COPIES
 from natwatch.wire import stun
+
+__all__ = ("ADDRESS", "DELAY", "DEVICE", "KEY", "PUBLIC", "Nat", "Numbers", "Reflector", "World")
 
 KEY = bytes(range(32))
 DEVICE = "nw-test"
 ADDRESS = "192.0.2.1"
-PUBLIC = "203.0.113.9"
+OTHER = "198.51.100.1"  # the reflector's second address
+INNER = "192.168.1.20"
 DELAY = 10  # ms one way
+
+
+def other(local):
+    """The reflector's endpoint that shares neither address nor port with *local*."""
+    return OTHER if local[0] == ADDRESS else ADDRESS, 3478 if local[1] == 3479 else 3479
+
+
+def pushed_from(local, source):
+    """The endpoint that a HOLD to *local* with these *source* bits is pushed from."""
+    address, port = other(local)
+    if not source & stun.CHANGE_IP:
+        address = local[0]
+    if source & stun.ANY_PORT:
+        port = 8642
+    elif not source & stun.CHANGE_PORT:
+        port = local[1]
+    return address, port
 
 
 class Numbers:
@@ -27,50 +49,6 @@ class Numbers:
 
     def bytes(self, size):
         return bytes([self.below(256) for _ in range(size)])
-
-
-class Nat:
-    """Endpoint mapping with address-and-port-dependent filtering and Linux's two timers.
-
-    ``unreplied`` and ``stream`` are ms; a flow is a stream once it is active 2 s after its first
-    packet. Inbound packets refresh, as on Linux.
-    """
-
-    def __init__(self, unreplied, stream):
-        self.unreplied = unreplied
-        self.stream = stream
-        self.bindings = {}  # (inner port, destination) -> [public port, first, until]
-        self.next_port = 40000
-        self.preserves_ports = False  # Linux does
-
-    def _timer(self, binding, replied, now):
-        return self.stream if replied and now - binding[1] >= 2000 else self.unreplied
-
-    def outbound(self, inner, destination, now):
-        """The public port that the datagram leaves from."""
-        if len(self.bindings) > 200:
-            living = [entry for entry in self.bindings.items() if entry[1][2] > now]
-            self.bindings = dict(living)
-        binding = self.bindings.get((inner, destination))
-        if binding is None or binding[2] <= now:
-            self.next_port += 1
-            public = inner if self.preserves_ports else self.next_port
-            binding = [public, now, 0, False]
-            self.bindings[(inner, destination)] = binding
-        binding[2] = now + self._timer(binding, binding[3], now)
-        return binding[0]
-
-    def inbound(self, source, public_port, now):
-        """The inner port that a datagram from *source* reaches, or None: filtered."""
-        for (inner, destination), binding in self.bindings.items():
-            if binding[0] == public_port and destination == source and binding[2] > now:
-                binding[3] = True
-                binding[2] = now + self._timer(binding, True, now)
-                return inner
-        return None
-
-    def restart(self):
-        self.bindings = {}
 
 
 class Reflector:
@@ -101,6 +79,7 @@ class Reflector:
         elif message.has(stun.CONTROL):
             self._control(message, source, local, reply)
         else:
+            reply.append((stun.OTHER_ADDRESS, other(local)))
             self._answer(message.txid, reply, source, local, None)
 
     def _answer(self, txid, attributes, destination, local, key=KEY, klass=stun.SUCCESS):
@@ -154,7 +133,8 @@ class Reflector:
         record.idle = self.world.now - record.last
         pushed = stun.Pushed(record.txid, copy + 1, hold.copies, record.idle)
         push = [(stun.PUSH, pushed)]
-        self._answer(record.txid, push, record.mapped, local, klass=stun.INDICATION)
+        origin = pushed_from(local, hold.source)
+        self._answer(record.txid, push, record.mapped, origin, klass=stun.INDICATION)
         if copy + 1 < COPIES and self.control is not None:
             self.world.at(self.world.now + 100, self._witness, pushed)
 
@@ -166,7 +146,10 @@ class Reflector:
 
 
 class World:
-    """Device – NAT – reflector. *loss* is per mille, each way; *hooks* is [(when, call)]."""
+    """Device – NAT – reflector. *loss* is per mille, each way; *hooks* is [(when, call)].
+
+    Every address is the reflector's, but for the NAT's own and those in ``servers``.
+    """
 
     def __init__(self, nat, loss=0, seed=1, delay=DELAY):
         self.nat = nat
@@ -176,6 +159,7 @@ class World:
         self.loss = loss
         self.numbers = Numbers(seed)
         self.reflector = Reflector(self)
+        self.servers = {}  # address -> what stands there instead of the reflector
         self.engines = []
         self.flows = {}  # inner port -> (engine, flow)
         self.inner = {}  # (id of engine, flow) -> inner port
@@ -221,21 +205,35 @@ class World:
                 self._next_inner += 1
                 self.inner[key] = self._next_inner
                 self.flows[self._next_inner] = (engine, flow)
+                if hasattr(engine, "opened"):
+                    engine.opened(flow, self._next_inner)
             self.sent += 1
-            public = self.nat.outbound(self.inner[key], destination, self.now)
-            if not self._lost():
-                source = (PUBLIC, public)
-                self.at(self.now + self.delay, self._arrive, data, source, destination)
+            self._translate(self.inner[key], data, destination)
+
+    def _translate(self, inner, data, destination):
+        source = self.nat.outbound(inner, destination, self.now)
+        if destination[0] in self.nat.addresses:
+            if self.nat.hairpin is not None:
+                shown = source if self.nat.hairpin == EXTERNAL else (INNER, inner)
+                self._hairpin(data, source, shown, destination)
+        elif not self._lost():
+            self.at(self.now + self.delay, self._arrive, data, source, destination)
+
+    def _hairpin(self, data, source, shown, destination):
+        """A datagram from inside to a public endpoint of the NAT itself; filtered as any other."""
+        inner = self.nat.inbound(source, destination, self.now)
+        if inner is not None:
+            self.at(self.now + 1, self._hand_over, inner, data, shown)
 
     def _arrive(self, data, source, local):
-        self.reflector.receive(data, source, local, self.now)
+        self.servers.get(local[0], self.reflector).receive(data, source, local, self.now)
 
     def to_device(self, data, local, destination):
         if not self._lost():
             self.at(self.now + self.delay, self._deliver, data, local, destination)
 
     def _deliver(self, data, source, destination):
-        inner = self.nat.inbound(source, destination[1], self.now)
+        inner = self.nat.inbound(source, destination, self.now)
         if self.asleep[0] <= self.now < self.asleep[1]:
             self.at(self.asleep[1], self._hand_over, inner, data, source)
         else:
@@ -267,7 +265,9 @@ class World:
                 timer = engine.next_timer()
                 if timer is not None and self.now >= timer:
                     engine.handle_timer(self.now)
-            for notice in self.engines[0].take_notices():
+            control = self.engines[0]
+            notices = control.take_notices() if hasattr(control, "take_notices") else []
+            for notice in notices:
                 for engine in self.engines[1:]:
                     engine.notice(notice, self.now)
             for engine in list(self.engines):

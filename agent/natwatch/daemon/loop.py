@@ -114,6 +114,8 @@ class Loop:
         self._flows[(id(engine), flow)] = udp
         self._sockets[udp.fileno()] = (engine, flow, udp)
         self._poll.register(udp.fileno(), select.POLLIN)
+        if hasattr(engine, "opened"):
+            engine.opened(flow, udp.number)
         return udp
 
     def _close(self, engine, flow):

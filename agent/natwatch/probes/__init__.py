@@ -11,4 +11,8 @@ is a number of the engine's own that stands for one UDP socket (a new number: a 
     take_sends() -> list                (flow, bytes, (address, port)); bytes None closes the flow
     take_results() -> list              what was found, dicts
     done                                True once nothing more will come
+
+and may have
+
+    opened(flow, port)                  the flow's socket was opened on this local port
 """
