@@ -4,39 +4,44 @@
 only TIME needs it. Every datagram that comes in adds one to exactly one counter.
 """
 
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 
-from natwatch.wire import stun
+from natwatch.wire import sip, stun
 from natwatch.wire.auth import device_key, valid_device_id
-from natwatch_provider.reflector import holds as limits
-from natwatch_provider.reflector import plain
-from natwatch_provider.reflector.holds import Holds, Tooth
-from natwatch_provider.reflector.layout import Datagram, Endpoint, Layout
+from natwatch_provider.reflector import envelope, holds, plain
+from natwatch_provider.reflector.control import Controls, Siblings
+from natwatch_provider.reflector.envelope import Request
+from natwatch_provider.reflector.holds import Asked, Holds, Tooth
+from natwatch_provider.reflector.layout import Arrival, Datagram, Endpoint, Layout
 from natwatch_provider.reflector.nonce import GOOD, Nonces
 
-MAX_IDS = 16  # transactions in one AUDIT and CANCEL together
+_EXTENSION = (stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH)
 _NEW_TOOTH = {stun.STALE_NONCE: "stale_nonce", stun.WRONG_ADDRESS: "wrong_address"}
+_SOURCES = (0, stun.CHANGE_PORT, stun.ANY_PORT)  # each with CHANGE_IP or without
 
 
 class Reflector:
     """One reflector.
 
     *master* is the reflector master key, *secret* and *boot_id* (8 bytes) are drawn at start,
-    *wall* returns milliseconds since 1970.
+    *wall* returns milliseconds since 1970, *draw*(n) a random number below n. *siblings* are the
+    other processes behind the same ports, if there are any.
     """
 
     def __init__(
         self, layout: Layout, master: bytes, secret: bytes, boot_id: bytes,
-        wall: Callable[[], int],
+        wall: Callable[[], int], *,
+        siblings: Siblings | None = None, draw: Callable[[int], int] = secrets.randbelow,
     ) -> None:  # fmt: skip
         self.counters: Counter[str] = Counter()
         self._layout = layout
-        self._boot_id = boot_id
-        self._wall = wall
+        self._draw = draw
         self._nonces = Nonces(secret)
         self._holds = Holds()
+        self._controls = Controls(self._holds, self._nonces, boot_id, wall, self.counters, siblings)
         self._key = lru_cache(maxsize=16_384)(lambda device: device_key(master, device))
 
     def receive(
@@ -47,55 +52,112 @@ class Reflector:
 
         *ttl* and *dscp* are those of its IP header as it arrived; 0 where the system did not say.
         """
+        if source[1] == 0:
+            return self._drop("source_port_0")
+        arrival = Arrival(source, local, now, ttl, dscp)
         try:
-            return self._receive(data, source, local, now)
+            request = envelope.read(data, local[1] == self._layout.sip)
         except stun.StunError as error:
-            return self._drop(error.counter)
+            return self._drop(self._collect(data, arrival) or error.counter)
+        if any(request.message.has(number) for number in _EXTENSION):
+            try:
+                return self._extension(request, arrival)
+            except stun.StunError as error:
+                return self._drop(error.counter)
+        collected = self._collect(data, arrival)
+        counter, answers = self._plain(data, request, arrival)
+        self.counters[counter if answers else collected or counter] += 1
+        return answers
 
     def next_timer(self) -> int | None:
         """When (ms) to call handle_timer() at the latest, or None."""
-        return self._holds.next_timer()
+        timers = (self._holds.next_timer(), self._controls.next_timer())
+        return min((timer for timer in timers if timer is not None), default=None)
 
     def handle_timer(self, now: int) -> list[Datagram]:
-        """The pushes and witnesses that are due at *now*."""
-        out = []
+        """The pushes, witnesses and belated answers that are due at *now*."""
+        out = self._controls.handle_timer(now)
         while tooth := self._holds.due(now):
-            out += self._witness(tooth) if tooth.step % 2 else self._copy(tooth, now)
+            out += self._witness(tooth) if tooth.step % 2 else self._push(tooth, now)
             self._holds.done(tooth, now)
         return out
 
     def unsent(self, datagram: Datagram) -> None:
-        """The system refused to send *datagram*: an audit must not call it pushed."""
+        """The system refused to send *datagram*: an audit must not call it pushed.
+
+        To be called before the next handle_timer().
+        """
         self.counters["send_error"] += 1
         if isinstance(datagram.tooth, Tooth):
-            datagram.tooth.record.copies -= 1
+            datagram.tooth.refuse_copy()
+
+    # For the siblings of this process (control.Siblings)
+
+    def learn_control(
+        self, name: str, tag: bytes, local: Endpoint, source: Endpoint, now: int
+    ) -> None:
+        """A sibling accepted a control request: witnesses of that tag go to *source*."""
+        self._holds.control(name, self._key(name), tag, local=local, source=source, now=now)
+
+    def records(
+        self, name: str, txids: list[bytes], cancel: list[bytes], now: int
+    ) -> dict[bytes, stun.Record]:
+        """What a sibling asks about: the records known here, *cancel* being canceled first."""
+        return self._controls.records(name, txids, cancel, now)
+
+    def sibling_records(
+        self, request_id: int, records: dict[bytes, stun.Record], now: int
+    ) -> list[Datagram]:
+        """A sibling's reply to ask(): the answer that waited for it, if it was the last one."""
+        return self._controls.sibling_records(request_id, records, now)
 
     def _drop(self, counter: str) -> list[Datagram]:
         self.counters[counter] += 1
         return []
 
-    def _receive(self, data: bytes, source: Endpoint, local: Endpoint, now: int) -> list[Datagram]:
-        if source[1] == 0:
-            return self._drop("source_port_0")
-        if local[1] == self._layout.sip and data and data[0] > 3:
-            return self._drop("sip")  # its probes are not built yet
-        message = stun.parse(data)
+    def _collect(self, data: bytes, arrival: Arrival) -> str | None:
+        """A counter, if the datagram came on the binding of a tooth that collects."""
+        tooth = self._holds.collecting(arrival.source, arrival.local)
+        if tooth is None:
+            return None
+        return "collected" if tooth.copies.keep(data, arrival.ttl, arrival.dscp) else "collect_full"
+
+    def _plain(self, data: bytes, request: Request, arrival: Arrival) -> tuple[str, list[Datagram]]:
+        """A counter and the answer to what is not of our extension."""
+        message, outer = request
+        if message.klass != stun.REQUEST:
+            return "not_a_request", []
+        if message.method != stun.BINDING:
+            return "method", []
+        if outer and (message.has(stun.CHANGE_REQUEST) or message.has(stun.RESPONSE_PORT)):
+            return "sip_elsewhere", []
+        try:
+            counter, answer = plain.answer(message, arrival.source, arrival.local, self._layout)
+        except stun.StunError as error:
+            return error.counter, []
+        if outer:
+            answer = answer._replace(data=request.wrap(answer.data))
+            if len(answer.data) > len(data):
+                return "sip_short", []
+        return counter, [answer]
+
+    def _extension(self, request: Request, arrival: Arrival) -> list[Datagram]:
+        message = request.message
         if message.klass != stun.REQUEST:
             return self._drop("not_a_request")
         if message.method != stun.BINDING:
             return self._drop("method")
         tooth, control = message.has(stun.HOLD), message.has(stun.CONTROL)
-        asks = message.has(stun.AUDIT) or message.has(stun.CANCEL)
-        if not (tooth or control or asks):
-            counter, datagram = plain.answer(message, source, local, self._layout)
-            self.counters[counter] += 1
-            return [datagram]
-        if tooth == control or message.cookie != stun.MAGIC_COOKIE:
+        if tooth == control or message.cookie != stun.MAGIC_COOKIE or (control and request.outer):
             return self._drop("malformed_extension")
-        if tooth:
-            return self._tooth(message, source, local, now)
-        answer = self._control(message, source, local, now)
-        return [Datagram(local, source, answer)] if answer else []
+        who = self._authenticate(message)
+        if who is None:
+            self.counters["wrong_key"] += 1
+            return self._refuse(message, arrival) if control else []
+        name, key = who
+        if control:
+            return self._controls.receive(name, key, message, arrival)
+        return self._tooth(name, key, request, arrival)
 
     def _authenticate(self, message: stun.Message) -> tuple[str, bytes] | None:
         name = message.get(stun.USERNAME, "")
@@ -103,115 +165,83 @@ class Reflector:
             key = self._key(name)
             if message.authentic(key):
                 return name, key
-        self.counters["wrong_key"] += 1
         return None
 
-    def _control(
-        self, message: stun.Message, source: Endpoint, local: Endpoint, now: int
-    ) -> bytes | None:
-        who = self._authenticate(message)
-        if who is None:
-            refusal = bytes(stun.build(stun.ERROR, message.txid, [(stun.ERROR_CODE, (401, ""))]))
-            return refusal if len(refusal) <= len(message.data) else None
-        name, key = who
-        fresh = [
-            (stun.NONCE, self._nonces.issue(source[0], now)),
-            (stun.BOOT_ID, self._boot_id),
-            (stun.TIME, self._wall()),
-        ]
-        if self._nonces.check(message.get(stun.NONCE, b""), source[0], now) != GOOD:
-            answer = self._error(message, key, 438, fresh)
-            if len(answer) > len(message.data):
-                self.counters["unpadded"] += 1
-                return None
-            self.counters["control_stale"] += 1
-            return answer
-        if message.unknown:
-            self.counters["control_unknown_attribute"] += 1
-            return self._error(message, key, 420, [(stun.UNKNOWN_ATTRIBUTES, message.unknown)])
-        audit, cancel = message.get(stun.AUDIT, []), message.get(stun.CANCEL, [])
-        if len(audit) + len(cancel) > MAX_IDS:
-            self.counters["control_too_many_ids"] += 1
-            return self._error(message, key, 400, [])
-        tag = message.get(stun.CONTROL)[:4]
-        known = self._holds.control(name, key, tag, local=local, source=source, now=now)
-        self.counters["control" if known else "control_refused"] += 1
-        for txid in cancel:
-            self._holds.cancel(name, txid, now)
-        attributes = [(stun.XOR_MAPPED_ADDRESS, source), *fresh]
-        for txid in audit + cancel:
-            tooth = self._holds.find(name, txid)
-            record = tooth.record if tooth else stun.Record(txid, stun.UNSEEN)
-            attributes.append((stun.RECORD, record))
-        return bytes(stun.build(stun.SUCCESS, message.txid, attributes, key))
-
-    def _error(
-        self, message: stun.Message, key: bytes, code: int, attributes: list[tuple[int, object]]
-    ) -> bytes:
-        attributes = [(stun.ERROR_CODE, (code, "")), *attributes]
-        return bytes(stun.build(stun.ERROR, message.txid, attributes, key))
-
-    def _tooth(
-        self, message: stun.Message, source: Endpoint, local: Endpoint, now: int
-    ) -> list[Datagram]:
-        who = self._authenticate(message)
-        if who is None:
+    def _refuse(self, message: stun.Message, arrival: Arrival) -> list[Datagram]:
+        data = bytes(stun.build(stun.ERROR, message.txid, [(stun.ERROR_CODE, (401, ""))]))
+        if len(data) > len(message.data):
             return []
-        name, key = who
+        return [Datagram(arrival.local, arrival.source, data)]
+
+    def _tooth(self, name: str, key: bytes, request: Request, arrival: Arrival) -> list[Datagram]:
+        source, local, now = arrival.source, arrival.local, arrival.now
+        message = request.message
         tooth = self._holds.find(name, message.txid)
         if tooth is not None:
             if not self._holds.repeat(tooth, source, local, now):
                 return self._drop("repeated")
             self.counters["rearmed"] += 1
-            return self._answer(tooth)
-        hold = message.get(stun.HOLD)
-        outcome, counter = self._judge(message, name, hold, source, now)
+            return self._answer(tooth, request)
+        hold, earlier = message.get(stun.HOLD), message.get(stun.EARLIER, [])
+        outcome, counter = self._judge(message, name, hold, earlier, arrival)
         full = self._holds.no_room(name, outcome == stun.HELD)
         self.counters[full or counter] += 1
         if full:
             return []
         record = stun.Record(message.txid, outcome, requests=1, mapped=source)
-        tooth = self._holds.keep(name, key, record, hold, source=source, local=local, now=now)
-        return self._answer(tooth) if outcome == stun.HELD else []
+        origin = self._layout.origin(local, hold.source, self._draw)
+        asked = Asked(hold, earlier, source, local, origin, sip=request.outer is not None)
+        tooth = self._holds.keep(name, key, record, asked, now)
+        return self._answer(tooth, request) if outcome == stun.HELD else []
 
     def _judge(
-        self, message: stun.Message, name: str, hold: stun.Hold, source: Endpoint, now: int
-    ) -> tuple[int, str]:
+        self, message: stun.Message, name: str, hold: stun.Hold, earlier: list[int],
+        arrival: Arrival,
+    ) -> tuple[int, str]:  # fmt: skip
         """The outcome of a new tooth, and the counter for it."""
-        verdict = self._nonces.check(message.get(stun.NONCE, b""), source[0], now)
+        nonce = message.get(stun.NONCE, b"")
+        verdict = self._nonces.check(nonce, arrival.source[0], arrival.now)
         if verdict != GOOD:
             return verdict, _NEW_TOOTH[verdict]
         for counter, wrong in (
             ("refused_attribute", bool(message.unknown)),
-            ("refused_delay", hold.delay > limits.MAX_DELAY),
-            ("refused_copies", not 1 <= hold.copies <= limits.MAX_COPIES),
-            ("refused_source", bool(hold.source & ~(stun.CHANGE_IP | stun.CHANGE_PORT))),
-            ("refused_outstanding", self._holds.outstanding(name) >= limits.MAX_OUTSTANDING),
+            ("refused_delay", hold.delay > holds.MAX_DELAY),
+            ("refused_copies", not 1 <= hold.copies <= holds.MAX_COPIES),
+            ("refused_source", hold.source & ~stun.CHANGE_IP not in _SOURCES),
+            ("refused_earlier", not holds.possible_rounds(earlier, hold.delay)),
+            ("refused_outstanding", self._holds.outstanding(name) >= holds.MAX_OUTSTANDING),
         ):
             if wrong:
                 return stun.REFUSED, counter
         return stun.HELD, "held"
 
-    def _answer(self, tooth: Tooth) -> list[Datagram]:
-        if not tooth.hold.answer:
+    def _answer(self, tooth: Tooth, request: Request) -> list[Datagram]:
+        if not tooth.asked.hold.answer:
             return []
         tooth.record.answers += 1
-        attributes = [(stun.XOR_MAPPED_ADDRESS, tooth.source)]
+        source = tooth.asked.source
+        attributes = [(stun.XOR_MAPPED_ADDRESS, source)]
         data = stun.build(stun.SUCCESS, tooth.record.txid, attributes, tooth.device.key)
-        return [Datagram(tooth.local, tooth.source, data)]
+        return [Datagram(tooth.asked.local, source, request.wrap(bytes(data)))]
 
-    def _copy(self, tooth: Tooth, now: int) -> list[Datagram]:
+    def _push(self, tooth: Tooth, now: int) -> list[Datagram]:
         self.counters["pushed"] += 1
+        asked, txid = tooth.asked, tooth.record.txid
         attributes = [(stun.PUSH, tooth.next_copy(now))]
-        data = stun.build(stun.INDICATION, tooth.record.txid, attributes, tooth.device.key)
-        local = self._layout.other(tooth.local, tooth.hold.source)
-        return [Datagram(local, tooth.source, data, tooth)]
+        data = bytes(stun.build(stun.INDICATION, txid, attributes, tooth.device.key))
+        if asked.sip:
+            # A request of its own each time: a SIP ALG may drop what looks sent again.
+            token = f"{txid.hex()}{tooth.round:02x}{tooth.step:02x}"
+            data = sip.request(asked.source[0], data, token)
+        return [Datagram(asked.origin, asked.source, data, tooth)]
 
     def _witness(self, tooth: Tooth) -> list[Datagram]:
-        control = tooth.device.controls.get(tooth.hold.tag)
+        if tooth.refused:
+            return self._drop("witness_without_copy")
+        control = tooth.device.controls.get(tooth.asked.hold.tag)
         if control is None:
             return self._drop("witness_without_control")
         self.counters["witnessed"] += 1
-        attributes = [(stun.WITNESS, tooth.pushed())]
+        attributes = [(stun.WITNESS, tooth.latest)]
         data = stun.build(stun.INDICATION, tooth.record.txid, attributes, tooth.device.key)
         return [Datagram(control.local, control.source, data)]

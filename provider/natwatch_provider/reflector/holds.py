@@ -7,9 +7,11 @@ was moved, is put back.
 """
 
 import heapq
-from itertools import count
+from itertools import count, pairwise
+from typing import NamedTuple
 
 from natwatch.wire.stun import CANCELED, HELD, PUSHED, Hold, Pushed, Record
+from natwatch_provider.reflector.copies import MAX_BYTES, MAX_BYTES_OF_ONE, Copies, Room
 from natwatch_provider.reflector.layout import Endpoint
 
 MAX_OUTSTANDING = 512  # pushes that one device may wait for
@@ -20,6 +22,8 @@ MAX_DEVICES = 65_536
 MAX_CONTROLS = 8  # control flows of one device that live at once; the daemon needs one
 MAX_DELAY = 900_000  # ms
 MAX_COPIES = 3
+MAX_EARLIER = 16  # rounds of pushes before the last one
+ROUNDS_APART = 1_000  # ms at least: the copies and witnesses of a round take 400
 
 REPEAT_WITHIN = 2_000  # ms: a later repeat would make a stream of the tooth (docs/protocol.md)
 STEP = 100  # ms: copies at 0, 200, 400, witnesses at 100, 300
@@ -29,35 +33,54 @@ KEEP_REQUEST = 121_000
 KEEP_CONTROL = 120_000
 
 
+class Asked(NamedTuple):
+    """What the request of a tooth asked, and how it came."""
+
+    hold: Hold
+    earlier: list[int]  # ms: rounds of pushes before the last one
+    source: Endpoint
+    local: Endpoint
+    origin: Endpoint  # pushes leave from here
+    sip: bool  # it came in SIP, so pushes go in SIP
+
+
 class Tooth:
     """One transaction of one device: what it asked, and what has been done for it."""
 
-    def __init__(
-        self, device: "Device", record: Record, hold: Hold, source: Endpoint, local: Endpoint
-    ) -> None:
+    def __init__(self, device: "Device", record: Record, asked: Asked, now: int) -> None:
         self.device = device
-        self.record = record
-        self.hold = hold
-        self.source = source
-        self.local = local
-        self.first = 0  # ms: when the request came
-        self.since = 0  # ms: the idle time counts from here
+        self.record = record  # its copies and idle time are those of the last round
+        self.asked = asked
+        self.copies = Copies(device.copies)
+        self.rounds = [*asked.earlier, asked.hold.delay]  # ms after `since`
+        self.first = now  # ms: when the request came
+        self.since = now  # ms: the idle time counts from here
         self.due = 0  # ms: the next copy, witness, or the end of the record
-        self.step = 0  # even: a copy is next; odd: a witness is
+        self.round = 0
+        self.step = 0  # in this round; even: a copy is next; odd: a witness is
+        self.latest = Pushed(record.txid, 0, asked.hold.copies, 0)  # what the latest copy said
+        self.refused = False  # the system refused to send the latest copy
         self.failed = record.outcome != HELD
         self.pending = not self.failed
 
     def next_copy(self, now: int) -> Pushed:
         """Count one more copy, sent at *now*, and say what it says."""
-        self.record.outcome = PUSHED
-        self.record.copies += 1
-        self.record.idle = now - self.since
-        return self.pushed()
-
-    def pushed(self) -> Pushed:
-        """What the latest copy said."""
         record = self.record
-        return Pushed(record.txid, self.step // 2 + 1, self.hold.copies, record.idle)
+        last = self.round == len(self.rounds) - 1
+        number = self.step // 2 + 1 if last else 0
+        self.latest = Pushed(record.txid, number, self.asked.hold.copies, now - self.since)
+        self.refused = False
+        if last:
+            record.outcome = PUSHED
+            record.copies += 1
+            record.idle = self.latest.idle
+        return self.latest
+
+    def refuse_copy(self) -> None:
+        """The system refused to send the latest copy: it does not count, nor gets a witness."""
+        self.refused = True
+        if self.latest.copy:
+            self.record.copies -= 1
 
 
 class Control:
@@ -74,13 +97,14 @@ class Control:
 class Device:
     """One device, known because it has teeth or a living control flow."""
 
-    def __init__(self, name: str, key: bytes) -> None:
+    def __init__(self, name: str, key: bytes, copies: Room) -> None:
         self.name = name
         self.key = key
         self.teeth: dict[bytes, Tooth] = {}
         self.outstanding = 0
         self.failures = 0
         self.controls: dict[bytes, Control] = {}  # by tag
+        self.copies = copies
 
 
 class Holds:
@@ -91,6 +115,8 @@ class Holds:
         self._teeth = 0
         self._heap: list[tuple[int, int, Tooth | Control]] = []
         self._serial = count()
+        self._copies = Room(MAX_BYTES)
+        self._collecting: dict[tuple[Endpoint, Endpoint], Tooth] = {}  # by source and local
 
     def find(self, name: str, txid: bytes) -> Tooth | None:
         """The tooth of that transaction, if the device has one."""
@@ -114,27 +140,29 @@ class Holds:
         device = self._devices.get(name)
         return device.outstanding if device else 0
 
-    def keep(
-        self, name: str, key: bytes, record: Record, hold: Hold, *,
-        source: Endpoint, local: Endpoint, now: int,
-    ) -> Tooth:  # fmt: skip
+    def keep(self, name: str, key: bytes, record: Record, asked: Asked, now: int) -> Tooth:
         """Remember a tooth; a *record* whose outcome is HELD will be pushed for.
 
         Ask no_room() first.
         """
-        device = self._devices.setdefault(name, Device(name, key))
-        tooth = Tooth(device, record, hold, source, local)
-        tooth.first = tooth.since = now
+        device = self._devices.get(name) or self._meet(name, key)
+        tooth = Tooth(device, record, asked, now)
         if tooth.failed:
             device.failures += 1
             tooth.due = _forget_at(tooth, now)
         else:
             device.outstanding += 1
-            tooth.due = now + hold.delay
+            tooth.due = now + tooth.rounds[0]
+            if asked.hold.collect:
+                self._collecting[asked.source, asked.local] = tooth
         device.teeth[record.txid] = tooth
         self._teeth += 1
         self._push(tooth)
         return tooth
+
+    def collecting(self, source: Endpoint, local: Endpoint) -> Tooth | None:
+        """The latest tooth from *source* to *local* that wants what else comes on its binding."""
+        return self._collecting.get((source, local))
 
     def repeat(self, tooth: Tooth, source: Endpoint, local: Endpoint, now: int) -> bool:
         """Take the same transaction once more. Whether it counts, and the delay starts anew.
@@ -142,13 +170,14 @@ class Holds:
         A repeat from elsewhere is not even counted: the audit must show that one of the
         requests sent did not reach the reflector by this binding.
         """
-        if (source, local) != (tooth.source, tooth.local):
+        if (source, local) != (tooth.asked.source, tooth.asked.local):
             return False
         tooth.record.requests += 1
-        if not tooth.pending or tooth.step or now - tooth.first > REPEAT_WITHIN:
+        pushed = tooth.round or tooth.step
+        if not tooth.pending or pushed or now - tooth.first > REPEAT_WITHIN:
             return False
         tooth.since = now
-        tooth.due = now + tooth.hold.delay  # later than before: the heap's entry stays good
+        tooth.due = now + tooth.rounds[0]  # later than before: the heap's entry stays good
         return True
 
     def cancel(self, name: str, txid: bytes, now: int) -> None:
@@ -166,7 +195,7 @@ class Holds:
         if device is None:
             if len(self._devices) >= MAX_DEVICES:
                 return False
-            device = self._devices[name] = Device(name, key)
+            device = self._meet(name, key)
         control = device.controls.get(tag)
         known = control is not None
         if control is None and len(device.controls) >= MAX_CONTROLS:
@@ -207,13 +236,21 @@ class Holds:
         return None
 
     def done(self, tooth: Tooth, now: int) -> None:
-        """A copy or a witness of *tooth* was handled at *now*: on to its next step."""
+        """A copy or a witness of *tooth* was handled at *now*: on to its next step or round."""
         tooth.step += 1
-        if tooth.step > 2 * (tooth.hold.copies - 1):
-            self._settle(tooth, now)
-        else:
+        if tooth.step <= 2 * (tooth.asked.hold.copies - 1):
             tooth.due = now + STEP
+        elif tooth.round < len(tooth.rounds) - 1:
+            tooth.round, tooth.step = tooth.round + 1, 0
+            tooth.due = tooth.since + tooth.rounds[tooth.round]
+        else:
+            self._settle(tooth, now)
         self._push(tooth)
+
+    def _meet(self, name: str, key: bytes) -> Device:
+        device = Device(name, key, Room(MAX_BYTES_OF_ONE, self._copies))
+        self._devices[name] = device
+        return device
 
     def _settle(self, tooth: Tooth, now: int) -> None:
         tooth.pending = False
@@ -222,6 +259,10 @@ class Holds:
 
     def _forget(self, tooth: Tooth) -> None:
         del tooth.device.teeth[tooth.record.txid]
+        tooth.copies.clear()
+        binding = tooth.asked.source, tooth.asked.local
+        if self._collecting.get(binding) is tooth:
+            del self._collecting[binding]
         tooth.device.failures -= tooth.failed
         self._teeth -= 1
         self._forget_if_empty(tooth.device)
@@ -236,3 +277,10 @@ class Holds:
 
 def _forget_at(tooth: Tooth, now: int) -> int:
     return max(now + KEEP_RECORD, tooth.first + KEEP_REQUEST)
+
+
+def possible_rounds(earlier: list[int], delay: int) -> bool:
+    """Whether rounds of pushes at these times (ms) can go before the last one at *delay*."""
+    rounds = [*earlier, delay]
+    apart = all(after - before >= ROUNDS_APART for before, after in pairwise(rounds))
+    return apart and len(earlier) <= MAX_EARLIER

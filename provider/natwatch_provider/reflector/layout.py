@@ -4,12 +4,26 @@ Two addresses, in different halves of the provider's network, each with every po
 mistyped netmask or port range in a customer's firewall shows as one half that answers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from natwatch.wire.stun import CHANGE_IP, CHANGE_PORT
+from natwatch.wire.stun import ANY_PORT, CHANGE_IP, CHANGE_PORT
 
 Endpoint = tuple[str, int]
+
+
+class Arrival(NamedTuple):
+    """How a datagram came: from *source* to our endpoint *local*, at *now* (ms).
+
+    *ttl* and *dscp* are those of its IP header as it arrived; 0 where the system did not say.
+    """
+
+    source: Endpoint
+    local: Endpoint
+    now: int
+    ttl: int
+    dscp: int
 
 
 class Datagram(NamedTuple):
@@ -48,3 +62,16 @@ class Layout:
         if change & CHANGE_PORT:
             port = self.stun if port == self.alternate else self.alternate
         return address, port
+
+    def origin(self, local: Endpoint, source: int, draw: Callable[[int], int]) -> Endpoint:
+        """Where pushes for a tooth that asked at *local* leave from, by HOLD's *source*.
+
+        ANY_PORT is a media port other than the one asked, so that nobody has contacted it from
+        the tooth's binding. *draw*(n) is a random number below n.
+        """
+        if not source & ANY_PORT:
+            return self.other(local, source)
+        port = self.media[draw(len(self.media) - 1)]
+        if port == local[1]:
+            port = self.media[-1]
+        return self.other(local, source & CHANGE_IP)[0], port
