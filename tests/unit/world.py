@@ -8,7 +8,7 @@ cases: an hour of watching takes a second.
 from nats import EXTERNAL, PUBLIC, Nat
 
 from natwatch.probes.teeth import COPIES
-from natwatch.wire import stun
+from natwatch.wire import sip, stun
 
 __all__ = ("ADDRESS", "DELAY", "DEVICE", "KEY", "PUBLIC", "Nat", "Numbers", "Reflector", "World")
 
@@ -58,6 +58,7 @@ class Reflector:
         self.world = world
         self.boot = b"bootboot"
         self.holds = {}
+        self.sip = {}  # txid -> the SIP request that it came in
         self.control = None
         self.silent = False
         self.asleep = (0, 0)  # from, to: looks at what came only afterwards
@@ -72,7 +73,12 @@ class Reflector:
         now = self.world.now
         if self.silent:
             return
-        message = stun.parse(data)
+        request = sip.parse(data) if sip.looks_like(data) else None
+        message = stun.parse(data if request is None else request.payload())
+        if request is not None:
+            self.sip[message.txid] = request
+        elif message.txid in self.sip:
+            del self.sip[message.txid]
         reply = [(stun.XOR_MAPPED_ADDRESS, source)]
         if message.has(stun.HOLD):
             self._hold(message, source, local, now)
@@ -83,7 +89,13 @@ class Reflector:
             self._answer(message.txid, reply, source, local, None)
 
     def _answer(self, txid, attributes, destination, local, key=KEY, klass=stun.SUCCESS):
-        self.world.to_device(stun.build(klass, txid, attributes, key), local, destination)
+        data = stun.build(klass, txid, attributes, key)
+        request = self.sip.get(txid)
+        if request is not None and klass == stun.INDICATION:
+            data = sip.request(destination[0], data, "push")
+        elif request is not None:
+            data = sip.response(request, data)
+        self.world.to_device(data, local, destination)
 
     def _control(self, message, source, local, reply):
         about = [(stun.BOOT_ID, self.boot), (stun.TIME, 1700000000000 + self.world.now)]
@@ -106,6 +118,7 @@ class Reflector:
         if len(self.holds) > 200:
             kept = [entry for entry in self.holds.items() if now - entry[1].last < 700000]
             self.holds = dict(kept)
+            self.sip = dict([entry for entry in self.sip.items() if entry[0] in self.holds])
         record = self.holds.get(message.txid)
         if record is None:
             record = stun.Record(message.txid, stun.HELD, mapped=source)
@@ -119,19 +132,22 @@ class Reflector:
         if hold.answer:
             record.answers += 1
             self._answer(message.txid, [(stun.XOR_MAPPED_ADDRESS, source)], source, local)
-        for copy in range(hold.copies):
-            self.world.at(now + hold.delay + 200 * copy, self._push, record, local, copy, hold)
+        for delay in list(message.get(stun.EARLIER, [])) + [hold.delay]:
+            for copy in range(hold.copies):
+                when = now + delay + 200 * copy
+                self.world.at(when, self._push, record, local, copy, hold, delay)
 
-    def _push(self, record, local, copy, hold):
-        if (
-            record.outcome == stun.CANCELED
-            or record.last + hold.delay + 200 * copy != self.world.now
-        ):
+    def _push(self, record, local, copy, hold, delay):
+        idle = self.world.now - record.last
+        if record.outcome == stun.CANCELED or delay + 200 * copy != idle:
             return
-        record.outcome = stun.PUSHED
-        record.copies = copy + 1
-        record.idle = self.world.now - record.last
-        pushed = stun.Pushed(record.txid, copy + 1, hold.copies, record.idle)
+        number = 0
+        if delay == hold.delay:
+            number = copy + 1
+            record.outcome = stun.PUSHED
+            record.copies = number
+            record.idle = idle
+        pushed = stun.Pushed(record.txid, number, hold.copies, idle)
         push = [(stun.PUSH, pushed)]
         origin = pushed_from(local, hold.source)
         self._answer(record.txid, push, record.mapped, origin, klass=stun.INDICATION)

@@ -9,9 +9,16 @@ prose):
   between the copies and the audit shows that every request and answer arrived. Else UNKNOWN.
 * A set-up packet that had to be repeated after 2 s has made a ``stream`` out of a ``replied``
   flow (Linux: nf_conntrack_proto_udp): such a tooth is thrown away.
+
+A tooth may be pushed to once *earlier*, to ask whether packets from outside extend its binding:
+then it is UNKNOWN unless that push arrived. And it may speak SIP: each STUN message then travels in
+a SIP one (see wire.sip), because what watches port 5060 may treat SIP otherwise than STUN.
 """
 
-from natwatch.wire import stun
+import binascii
+
+from natwatch.probes.addresses import Addresses
+from natwatch.wire import sip, stun
 
 ONEWAY, REPLIED, STREAM = "oneway", "replied", "stream"  # UDP-1, -2, -3 of Hätönen, IMC 2010
 
@@ -49,17 +56,21 @@ _REPEATS = (500, 1000)  # ms after the first sending; a third would come too nea
 _TOO_LATE = 1800  # ms: an answer after this came from a flow that may be a stream by now
 _TOO_LONG = 1000  # ms by which the pause of a stream may be late
 _GRACE = 250  # ms past the last copy before silence counts
+_NOT_REFRESHED = "the push that was to refresh the binding did not arrive"
 _AUDIT_TIME = 8000  # ms to wait for the audit
 
 
 class Tooth:
     """One binding and its question. Times are ms; ``idle`` is what the reflector measured."""
 
-    def __init__(self, number, ask, comb, txid):
+    def __init__(self, number, ask, comb, txid, speaks_sip=False, earlier=None):
         self.number = number  # also its flow
         self.ask = ask
         self.comb = comb  # which independent measurement it belongs to
         self.txid = txid
+        self.speaks_sip = speaks_sip
+        self.earlier = earlier  # ms of silence after which the reflector pushes for once before
+        self.refreshed = None  # idle ms at the last copy of that push that arrived
         self.greetings = []  # transaction ids of a stream's first exchange
         self.phase = None
         self.opened = None
@@ -79,6 +90,11 @@ class Tooth:
     def spent(self):
         return self.phase in (ALIVE, EXPIRED, UNKNOWN)
 
+    @property
+    def began(self):
+        """When its silence began, on the device's clock."""
+        return self.due - self.ask
+
 
 class Teeth:
     """A set of teeth of one port and one state; more may be added at any time.
@@ -97,6 +113,7 @@ class Teeth:
         self.most_at_once = 0
         self.bytes = 0
         self.counters = {}
+        self._addresses = Addresses()
         self._queue = []  # (not before, Tooth), in order
         self._open = {}  # number -> Tooth
         self._by_txid = {}
@@ -106,10 +123,14 @@ class Teeth:
         self._finished = []
         self._lingering = []  # (when to close, flow)
 
-    def add(self, ask, comb=0, not_before=0):
-        """Queue a tooth that asks at *ask* ms of silence, opened at *not_before*. Returns it."""
+    def add(self, ask, comb=0, not_before=0, sip=False, earlier=None):
+        """Queue a tooth that asks at *ask* ms of silence, opened at *not_before*. Returns it.
+
+        *sip*: it speaks SIP. *earlier*: ms of silence after which it is to be pushed to for once
+        before, at least 1,000 and at least 1,000 less than *ask*.
+        """
         self._number += 1
-        tooth = Tooth(self._number, ask, comb, self.session.random(12))
+        tooth = Tooth(self._number, ask, comb, self.session.random(12), sip, earlier)
         position = len(self._queue)
         while position and self._queue[position - 1][0] > not_before:
             position -= 1
@@ -119,6 +140,10 @@ class Teeth:
     def at_once(self):
         """How many bindings are open and unspent now."""
         return len(self._open)
+
+    def moved(self, since):
+        """None, or the sentence that the NAT's public address changed after *since* ms."""
+        return self._addresses.moved(since)
 
     def waiting(self, comb=None):
         """The teeth that are queued or open, of one comb or of all."""
@@ -194,6 +219,8 @@ class Teeth:
                 self._greet(tooth, now)
             else:
                 self._ask(tooth, now)
+        elif tooth.phase == WAITING and not self._refreshed(tooth):
+            self._advance(tooth, "spoiled", now, _NOT_REFRESHED)
         elif tooth.phase == WAITING:
             self._advance(tooth, "overdue", now)
         else:
@@ -201,7 +228,10 @@ class Teeth:
 
     # Set-up
 
-    def _send(self, tooth, data, now):
+    def _send(self, tooth, data, txid, now):
+        if tooth.speaks_sip:
+            # A repeated STUN message is a repeated SIP request: the same branch.
+            data = sip.request(self.endpoint[0], data, binascii.hexlify(txid).decode())
         self.bytes += len(data) + 28
         self._sends.append((tooth.number, data, self.endpoint))
         if tooth.first_sent is None:
@@ -214,7 +244,7 @@ class Teeth:
     def _greet(self, tooth, now):
         txid = self.session.random(12)
         tooth.greetings.append(txid)
-        self._send(tooth, stun.build(stun.REQUEST, txid, [], fingerprint=False), now)
+        self._send(tooth, stun.build(stun.REQUEST, txid, [], fingerprint=False), txid, now)
 
     def _ask(self, tooth, now):
         hold = stun.Hold(self.state != ONEWAY, tooth.ask, COPIES, 0, self.session.tag)
@@ -223,7 +253,10 @@ class Teeth:
             (stun.NONCE, self.session.nonce),
             (stun.HOLD, hold),
         ]
-        self._send(tooth, stun.build(stun.REQUEST, tooth.txid, attributes, self.session.key), now)
+        if tooth.earlier is not None:
+            attributes.append((stun.EARLIER, [tooth.earlier]))
+        request = stun.build(stun.REQUEST, tooth.txid, attributes, self.session.key)
+        self._send(tooth, request, tooth.txid, now)
         tooth.sent += 1
         if self.state == ONEWAY:
             tooth.slack = self.session.rtt
@@ -242,15 +275,18 @@ class Teeth:
             self._count("wrong_source")
             return
         try:
+            if tooth.speaks_sip:
+                data = sip.parse(data).payload() or b""
             message = stun.parse(data)
             self._take(tooth, message, now)
-        except stun.StunError as error:
+        except (stun.StunError, sip.SipError) as error:
             self._count(error.counter)
 
     def _take(self, tooth, message, now):
         if message.txid in tooth.greetings:
             if tooth.phase == GREETING and message.klass == stun.SUCCESS:
                 tooth.mapped = message.get(stun.XOR_MAPPED_ADDRESS)
+                self._saw(tooth, now)
                 self._advance(tooth, "answered", now)
             return
         if message.txid != tooth.txid:
@@ -277,11 +313,26 @@ class Teeth:
             self._advance(tooth, "moved", now, "the mapped address changed during the set-up")
         else:
             tooth.mapped = mapped
+            self._saw(tooth, now)
             self._advance(tooth, "answered", now)
 
     def _take_push(self, tooth, push, now):
-        tooth.idle = push.idle
-        self._advance(tooth, "pushed", now)
+        self._saw(tooth, now)
+        if push.copy == 0:
+            tooth.refreshed = push.idle
+        elif not self._refreshed(tooth):
+            self._advance(tooth, "spoiled", now, _NOT_REFRESHED)
+        else:
+            tooth.idle = push.idle
+            self._advance(tooth, "pushed", now)
+
+    def _refreshed(self, tooth):
+        """Whether the push that was to come earlier, if one was, has arrived."""
+        return tooth.earlier is None or tooth.refreshed is not None
+
+    def _saw(self, tooth, now):
+        if tooth.mapped is not None:
+            self._addresses.seen(tooth.mapped[0], now)
 
     def notice(self, notice, now):
         """What came over the control flow."""
@@ -297,9 +348,16 @@ class Teeth:
         elif kind == "restarted":
             self._spoil_all("the reflector restarted", now)
         elif kind == "ready":
+            self._saw_own(now)
             self._next_opening = min(self._next_opening, now + self.pace)
 
+    def _saw_own(self, now):
+        if self.session.mapped is not None:
+            self._addresses.seen(self.session.mapped[0], now)
+
     def _take_witness(self, tooth, pushed, now):
+        if pushed.copy == 0:
+            return  # of the earlier push: it proves nothing of the last
         tooth.witnessed = True
         if self.state == ONEWAY:
             # Without an answer the reflector counts from when it looked at the request. The NAT
@@ -311,6 +369,13 @@ class Teeth:
     def _judge(self, tooth, record, now):
         """Silence on the tooth, and the reflector's word: expired, or unknown with the reason."""
         tooth.idle = record.idle
+        began = tooth.began
+        if self.state == ONEWAY and record.outcome == stun.PUSHED:
+            began = tooth.first_sent
+            tooth.mapped = record.mapped
+            self._addresses.seen(record.mapped[0], began)
+        self._saw_own(now)  # the record came in an answer that named the present address
+        moved = self.moved(began)
         outcome = stun.OUTCOMES[record.outcome]
         if record.outcome != stun.PUSHED or record.copies < COPIES:
             reason = "the reflector says: %s, %d copies" % (outcome, record.copies)
@@ -319,6 +384,9 @@ class Teeth:
         elif record.requests != tooth.sent or record.answers != tooth.answers:
             # A lost answer leaves the NAT idle for longer than the reflector counted.
             reason = "a set-up packet was lost"
+        elif moved:
+            # Its binding need not have expired: the address that it stood on is gone.
+            reason = moved
         else:
             self._advance(tooth, "proven", now)
             return
