@@ -1,48 +1,54 @@
-"""The command line: natwatch run | lifetime. Exit codes: 0 done, 1 no result, 2 usage or
-configuration, 3 the reflector cannot be reached, 130 interrupted."""
+"""The command line: natwatch run | lifetime | nat | advice. Exit codes: 0 done, 1 no result, 2 usage
+or configuration, 3 the reflector cannot be reached, 130 interrupted."""
 
 import json
 import sys
 import time
 
 from natwatch import VERSION, config, port
-from natwatch.daemon.loop import Loop
-from natwatch.daemon.service import progress, sentence
+from natwatch.oneshot import write_log
 from natwatch.probes.engine import CLASSES
-from natwatch.probes.lifetime import Lifetime
-from natwatch.probes.session import Session
-from natwatch.wire.auth import valid_device_id
 
-_HELP = """natwatch %s: how long does this network's NAT keep a UDP binding?
+_HELP = """natwatch %s: what does this network's NAT do to UDP, and how long does it keep a binding?
 
 usage: natwatch run --config FILE
-       natwatch lifetime --reflector ADDRESS --device ID --key-file FILE [options]
+       natwatch lifetime TARGET [--class CLASS] [--state STATE] [--limit SECONDS] [--json]
+       natwatch nat TARGET [--json]
+       natwatch advice --reflector ADDRESS --device ID --key-file FILE [--limit SECONDS] [--json]
        natwatch --version | --help
+
+TARGET is a natwatch reflector, which every result can be trusted with:
+  --reflector ADDRESS  its numeric address
+  --device ID          this device's id
+  --key-file FILE      file with the device's reflector key, 64 hex digits
+or somebody else's STUN server (RFC 5780), where less can be known; the result says what:
+  --server ADDRESS     numeric address, or ADDRESS:PORT (default port 3478)
 
 run        measure without pause and report to the provider's broker
   --config FILE        the device's configuration (JSON; see docs/configuration.md)
 
-lifetime   measure once, print, end
-  --reflector ADDRESS  numeric address of the reflector
-  --device ID          this device's id
-  --key-file FILE      file with the device's reflector key, 64 hex digits
-  --class CLASS        udp/sip (default) or udp/stun
-  --state STATE        oneway, replied or stream (default)
+lifetime   how long a binding lives; measure once, print, end
+  --class CLASS        udp/sip (default), udp/stun or udp/rtp; not with --server
+  --state STATE        oneway, replied, stream (default) or refreshed; with --server replied or stream
   --limit SECONDS      search no further than this (default 600)
-  --json               print the result as JSON
+
+nat        mapping, filtering, external addresses, ports, hairpin (RFC 4787, RFC 5780), and
+           beside it the classic name of RFC 3489
+
+advice     the keepalive interval that keeps a phone reachable here, and which kinds of
+           keepalive arrive
+
+every command but run takes --json: print the result as JSON
 
 examples:
   natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key
   natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
       --class udp/stun --state oneway --limit 180 --json
+  natwatch nat --server ADDRESS:3478
   natwatch run --config /etc/natwatch.json
 
 exit codes: 0 done, 1 measured but unknown, 2 usage or configuration, 3 reflector not reached
 """
-
-_NO_REFLECTOR = 15000  # ms of trouble with the reflector that end a one-shot measurement
-_AWAY = 90000  # ms of it, once the reflector has answered
-_PROGRESS = 1000  # ms between two progress lines on a terminal; ten times that elsewhere
 
 
 class UsageError(Exception):
@@ -74,14 +80,6 @@ def say(text):
     write_log("%02d:%02d:%02d %s\n" % (t[3], t[4], t[5], text))
 
 
-def write_log(text):
-    """Write *text* to standard error; a full disk behind it must not end the measuring."""
-    try:
-        sys.stderr.write(text)
-    except (OSError, AttributeError):  # AttributeError: it was closed before we started
-        pass
-
-
 def tell(text):
     """Write *text* to standard output. Whether somebody took it."""
     try:
@@ -101,10 +99,11 @@ def main(arguments=None):
         return 0 if arguments else 2
     if arguments[0] == "--version":
         return 0 if tell("natwatch %s (%s)\n" % (VERSION, port.interpreter)) else 1
-    command = {"run": run, "lifetime": lifetime}.get(arguments[0])
+    command = {"run": run, "lifetime": lifetime, "nat": nat, "advice": advice}.get(arguments[0])
     try:
         if command is None:
-            raise UsageError("unknown command %s; expected run or lifetime" % arguments[0])
+            text = "unknown command %s; expected run, lifetime, nat or advice"
+            raise UsageError(text % arguments[0])
         return command(arguments[1:])
     except (UsageError, config.ConfigError) as error:
         write_log("natwatch: %s\n" % error)
@@ -136,7 +135,7 @@ def run(arguments):
         service.close()
 
 
-def _positive(text, name, low, high):
+def _number(text, name, low, high):
     try:
         value = int(text)
     except ValueError:
@@ -159,91 +158,92 @@ def _key(path):
     return bytes.fromhex(text)
 
 
-def lifetime(arguments):
-    """natwatch lifetime: one measurement."""
-    given = options(
-        arguments,
-        {
-            "--reflector": None,
-            "--device": None,
-            "--key-file": None,
-            "--class": "udp/sip",
-            "--state": "stream",
-            "--limit": "600",
-            "--json": False,
-        },
-    )
+_TARGET = {"--reflector": None, "--device": None, "--key-file": None, "--server": None}
+
+
+def _target(command, given):
+    """("reflector", (address, device, key)) or ("server", (address, port)) of the options *given*."""
+    # Imported here: it needs hashes, which a wrong command line does not.
+    from natwatch.wire.auth import valid_device_id
+
+    if given.get("--server") is not None:
+        for name in ("--reflector", "--device", "--key-file"):
+            if given[name] is not None:
+                raise UsageError("option %s: expected none beside --server" % name)
+        address, colon, number = given["--server"].partition(":")
+        if not config.address(address):
+            text = "option --server: expected a numeric IPv4 address, found %s"
+            raise UsageError(text % given["--server"])
+        return "server", (address, _number(number if colon else "3478", "--server", 1, 65535))
     for name in ("--reflector", "--device", "--key-file"):
         if given[name] is None:
-            raise UsageError("lifetime: expected %s, found nothing" % name)
-    checks = (
+            more = "" if "--server" not in given or name != "--reflector" else " (or --server)"
+            raise UsageError("%s: expected %s%s, found nothing" % (command, name, more))
+    for name, good, expected in (
         ("--reflector", config.address, "a numeric IPv4 address"),
         ("--device", valid_device_id, "1 to 64 characters of A-Z a-z 0-9 - _"),
-        ("--class", lambda value: value in CLASSES, "one of " + ", ".join(sorted(CLASSES))),
-        ("--state", lambda value: value in config.STATES, "one of " + ", ".join(config.STATES)),
-    )
-    for name, good, expected in checks:
+    ):
         if not good(given[name]):
             raise UsageError("option %s: expected %s, found %s" % (name, expected, given[name]))
-    limit = _positive(given["--limit"], "--limit", 5, 890)
     key = _key(given["--key-file"])
-    session = Session(given["--device"], key, given["--reflector"], port.random)
-    engine = Lifetime(session, (given["--class"], given["--state"]), limit * 1000, 64, 10)
-    result = _measure(session, engine)
-    if result is None:
-        write_log("natwatch: %s; nothing was measured\n" % session.trouble)
+    return "reflector", (given["--reflector"], given["--device"], key)
+
+
+def lifetime(arguments):
+    """natwatch lifetime: one measurement."""
+    from natwatch import commands
+
+    known = dict(_TARGET)
+    known.update({"--class": None, "--state": "stream", "--limit": "600", "--json": False})
+    given = options(arguments, known)
+    kind, target = _target("lifetime", given)
+    classes, states = sorted(CLASSES), config.STATES + (config.REFRESHED,)
+    if kind == "server":
+        states = commands.FOREIGN_STATES
+        if given["--class"] is not None:
+            raise UsageError("option --class: expected none with --server, whose port decides")
+    port_class = given["--class"] or "udp/sip"
+    for name, value, allowed in (
+        ("--class", port_class, classes),
+        ("--state", given["--state"], states),
+    ):
+        if value not in allowed:
+            expected = "one of " + ", ".join(allowed)
+            raise UsageError("option %s: expected %s, found %s" % (name, expected, value))
+    limit = _number(given["--limit"], "--limit", 5, 890)
+    return _outcome(
+        commands.lifetime(kind, target, (port_class, given["--state"]), limit * 1000),
+        given["--json"],
+    )
+
+
+def nat(arguments):
+    """natwatch nat: the NAT's behaviour, once."""
+    from natwatch import commands
+
+    known = dict(_TARGET)
+    known["--json"] = False
+    given = options(arguments, known)
+    kind, target = _target("nat", given)
+    return _outcome(commands.nat(kind, target), given["--json"])
+
+
+def advice(arguments):
+    """natwatch advice: the keepalive that keeps a phone reachable, from measurements made now."""
+    from natwatch import commands
+
+    known = {name: _TARGET[name] for name in _TARGET if name != "--server"}
+    known.update({"--limit": "600", "--json": False})
+    given = options(arguments, known)
+    limit = _number(given["--limit"], "--limit", 30, 890)
+    _, target = _target("advice", given)
+    return _outcome(commands.advice(target, limit * 1000), given["--json"])
+
+
+def _outcome(outcome, as_json):
+    """Print an outcome of commands; the exit code."""
+    if outcome.result is None:
+        write_log("natwatch: %s; nothing was measured\n" % outcome.trouble)
         return 3
-    result.pop("measurement")
-    told = tell((json.dumps(result) if given["--json"] else sentence(result)) + "\n")
-    return 0 if told and result["lo"] is not None else 1
-
-
-def _measure(session, engine):
-    """Run *engine* to its end, with progress. The last result, or None without a reflector."""
-    loop = Loop(session)
-    shown = Progress()
-    try:
-        reached = port.now()
-        loop.start(session, reached)
-        loop.start(engine, reached)
-        result = None
-        while not engine.done:
-            loop.turn(200)
-            now = port.now()
-            if session.trouble is None:
-                reached = now
-            elif now - reached > (_NO_REFLECTOR if session.boot is None else _AWAY):
-                return None
-            shown.show(session.trouble or progress(engine.progress(now)), now)
-            result = (engine.take_results() or [result])[-1]
-        return result
-    finally:
-        shown.end()
-        loop.close()
-
-
-class Progress:
-    """One line that is rewritten on a terminal, or a line every ten seconds elsewhere."""
-
-    def __init__(self):
-        self._terminal = hasattr(sys.stderr, "isatty") and sys.stderr.isatty()
-        self._next = None
-        self._width = 0
-
-    def show(self, text, now):
-        if self._next is None:
-            self._next = now + _PROGRESS
-        if now < self._next:
-            return
-        if self._terminal:
-            self._next = now + _PROGRESS
-            padding = " " * max(0, self._width - len(text))
-            self._width = len(text)
-            write_log("\r" + text + padding)
-        else:
-            self._next = now + 10 * _PROGRESS
-            write_log(text + "\n")
-
-    def end(self):
-        if self._terminal and self._width:
-            write_log("\n")
+    text = json.dumps(outcome.result) if as_json else "\n".join(outcome.lines)
+    return 0 if tell(text + "\n") and outcome.known else 1

@@ -7,10 +7,12 @@ docs/configuration.md lists the fields for people; the table below is what decid
 import json
 
 from natwatch.probes.engine import CLASSES
+from natwatch.probes.keepalives import KINDS
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
 from natwatch.wire.auth import valid_device_id
 
-STATES = (ONEWAY, REPLIED, STREAM)
+STATES = (ONEWAY, REPLIED, STREAM)  # those that can be watched without pause
+REFRESHED = "refreshed"
 _REQUIRED = object()
 
 
@@ -59,17 +61,31 @@ def key(value):
         return False
 
 
-def _watched(value):
-    if not isinstance(value, list) or not value:
-        return False
-    for entry in value:
-        if not isinstance(entry, list) or len(entry) != 2:
+def _keys(states, empty):
+    """A check of a list of [class, state] with these *states*; *empty*: whether it may be."""
+
+    def check(value):
+        if not isinstance(value, list) or not (value or empty):
             return False
-        if not isinstance(entry[0], str) or entry[0] not in CLASSES or entry[1] not in STATES:
-            return False
-        if value.count(entry) > 1:
-            return False
-    return True
+        for entry in value:
+            if not isinstance(entry, list) or len(entry) != 2:
+                return False
+            if not isinstance(entry[0], str) or entry[0] not in CLASSES or entry[1] not in states:
+                return False
+            if value.count(entry) > 1:
+                return False
+        return True
+
+    return check
+
+
+def _boolean(value):
+    return isinstance(value, bool)
+
+
+def _resident_port(value):
+    # Not 5060: the adapter's own binding may live there (docs/method.md, "Whose port").
+    return _integer(1024, 65535)(value) and value != 5060
 
 
 _ADDRESS = "a numeric IPv4 address"
@@ -94,20 +110,39 @@ _SECTIONS = {
     "budget": {
         "bindings": (_integer(32, 1000), "an integer from 32 to 1000", 64),
         "bytes_per_day": (_integer(0, 10**12), "an integer from 0 (0: no limit)", 5000000),
-        "bindings_per_second": (_integer(1, 1000), "an integer from 1 to 1000", 100),
+        "packets_per_second": (_integer(2, 2000), "an integer from 2 to 2000", 200),
+    },
+    "resident": {
+        "port": (_resident_port, "a port from 1024 to 65535, but not 5060", 5062),
+        "keepalive": (lambda value: value in KINDS, "one of " + ", ".join(sorted(KINDS)), "crlf"),
+        "interval_s": (_integer(1, 3600), "seconds from 1 to 3600", 20),
+        "expires_s": (_integer(60, 890), "seconds from 60 to 890", 600),
+    },
+    "keepalive": {
+        "least_s": (_integer(1, 3600), "seconds from 1 to 3600", 20),
+        "most_s": (_integer(1, 3600), "seconds from 1 to 3600", 170),
+        "answered": (_boolean, "true or false, or null where nobody knows", None),
     },
 }
 _TOP = {
     "device": (valid_device_id, "1 to 64 characters of A-Z a-z 0-9 - _", _REQUIRED),
     "search_limit_s": (_integer(5, 890), "seconds from 5 to 890", 600),
     "watch": (
-        _watched,
+        _keys(STATES, False),
         'a list of [class, state], each once, for example [["udp/sip", "stream"]]; '
         "classes %s; states %s" % (", ".join(sorted(CLASSES)), ", ".join(STATES)),
         [["udp/sip", STREAM], ["udp/sip", REPLIED]],
     ),
+    "check": (
+        _keys(STATES + (REFRESHED,), True),
+        "a list of [class, state] like watch, or []; also state " + REFRESHED,
+        None,
+    ),
+    "check_every_s": (_integer(60, 604800), "seconds from 60 to 604800", 21600),
+    "survey_every_s": (_integer(0, 604800), "seconds from 0 (0: never) to 604800", 21600),
 }
-_OPTIONAL_SECTIONS = ("tls", "budget")
+_OPTIONAL_SECTIONS = ("tls", "budget", "resident", "keepalive")
+_NULLABLE_SECTIONS = ("tls", "resident")  # written as null they switch something off
 
 
 def load(path):
@@ -159,14 +194,28 @@ def check(value):
         if given is None:
             if section not in _OPTIONAL_SECTIONS:
                 raise ConfigError("field %s: expected an object, found nothing" % section)
-            given = None if section == "tls" else {}
+            off = section == "tls" or (section in _NULLABLE_SECTIONS and section in value)
+            given = None if off else {}
         result[section] = None if given is None else _section(section, given)
+    if result["keepalive"]["least_s"] > result["keepalive"]["most_s"]:
+        raise ConfigError("field keepalive.least_s: expected at most keepalive.most_s")
+    if result["check"] is None:
+        result["check"] = others(result["watch"])
+    both = [entry for entry in result["check"] if entry in result["watch"]]
+    if both:
+        raise ConfigError("field check: %r stands in watch already" % (both[0],))
     result["brokers"] = _brokers(value.get("brokers", []))
     if result["brokers"] and "tls" not in value:
         raise ConfigError(
             "field tls: expected an object (or null, to speak MQTT in the clear), found nothing"
         )
     return result
+
+
+def others(watched):
+    """Every [class, state] that is not among *watched*, in a fixed order."""
+    keys = [[one, state] for state in STATES + (REFRESHED,) for one in sorted(CLASSES)]
+    return [key for key in keys if key not in watched]
 
 
 def _section(name, value):

@@ -130,7 +130,12 @@ def service():
         "reflector": {"address": HERE, "key": "0f" * 32},
         "watch": [["udp/sip", "stream"], ["udp/sip", "replied"]],
         "search_limit_s": 600,
-        "budget": {"bindings": 64, "bytes_per_day": 0, "bindings_per_second": 100},
+        "budget": {"bindings": 64, "bytes_per_day": 0, "packets_per_second": 200},
+        "check": [["udp/stun", "stream"]],
+        "check_every_s": 21600,
+        "survey_every_s": 21600,
+        "resident": None,
+        "keepalive": {"least_s": 20, "most_s": 170, "answered": None},
     }
     return Service(config, Spool("0" * 16), None, lines.append), lines
 
@@ -138,18 +143,18 @@ def service():
 def test_results_that_share_bindings_share_a_number():
     made, _ = service()
     one, other = object(), object()
-    numbers = [made._number(one, 1), made._number(one, 2), made._number(one, 1)]
+    numbers = [made.findings._number(one, 1), made.findings._number(one, 2), made.findings._number(one, 1)]
     assert numbers == [1, 2, 1]
-    assert made._number(other, 1) == 3
+    assert made.findings._number(other, 1) == 3
     made.loop.close()
 
 
 def test_a_suspicion_ends_a_search_and_is_confirmed_at_once():
     made, _ = service()
-    stream, replied = made.keys
+    stream, replied = made.keys[:2]
     made._begin(replied, plan.SEARCH, port.now())
     stream.bracket, stream.suspect = (39000, 40000), 20000
-    actions = plan.due(made.keys, port.now())
+    actions = plan.due(made.keys, made.surveys, port.now())
     assert actions == [(stream, plan.CONFIRM)]
     made._begin(stream, plan.CONFIRM, port.now())
     assert replied.doing is None and stream.doing == plan.CONFIRM
@@ -160,7 +165,7 @@ def test_a_suspicion_ends_a_search_and_is_confirmed_at_once():
 def test_what_was_dropped_is_summed_and_said_at_the_end():
     made, lines = service()
     made.session.counters["not_stun"] = 2
-    made.spool.dropped["lifetime"] = 3
+    made.findings.spool.dropped["lifetime"] = 3
     made.link = None
     made._begin(made.keys[0], plan.SEARCH, port.now())
     made._running[0][1].teeth.counters["wrong_source"] = 1
@@ -175,8 +180,8 @@ def test_a_report_is_one_envelope_with_the_context():
     engine = object()
     result = {"measurement": 1, "class": "udp/sip", "state": "stream", "lo": None, "hi": None}
     result["reason"] = "no answer"
-    made._report(engine, result, port.now())
-    data = telemetry.decode(made.spool.next(0)).data
+    made.findings.lifetime(engine, result, port.now())
+    data = telemetry.decode(made.findings.spool.next(0)).data
     assert data["id"] == 1 and "measurement" not in data
     assert data["context"]["public"] == "203.0.113.9"
     made.loop.close()
@@ -188,7 +193,7 @@ def look_after(world, key, seconds):
     results, running = [], []
     end = world.now + seconds * 1000
     while world.now < end:
-        for _, action in plan.due([key], world.now):
+        for _, action in plan.due([key], [], world.now):
             key.doing = action
             if action == plan.WATCH:
                 engine = Watch(session, key.key, key.bracket, 4000, 10)
@@ -208,12 +213,12 @@ def look_after(world, key, seconds):
             running.remove(engine)
             if key.doing == plan.WATCH:
                 key.suspect = engine.suspect if engine.change == "shrunk" else None
-                plan.ended(key, engine.change, None, world.now)
+                key.ended(engine.change, None, world.now)
             else:
                 found = engine.bracket and (engine.bracket.lo, engine.bracket.hi)
                 if found and found[1] is None and key.suspect:
                     found = key.bracket
-                plan.ended(key, None, found, world.now)
+                key.ended(None, found, world.now)
     return results
 
 

@@ -2,7 +2,6 @@
 
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
-from natwatch.daemon import plan
 from natwatch.probes.session import Session
 from natwatch.probes.watch import Watch
 
@@ -121,37 +120,3 @@ def test_stopping_leaves_no_binding_open():
     world.run(world.now + 5000, lambda: False)
     assert engine.teeth.at_once() == 0
     assert [flow for owner, flow in world.inner if owner == id(engine)] == []
-
-
-def test_the_period_is_the_larger_of_lifetime_and_budget():
-    # bracket, watched keys, bindings, bytes a day -> period in ms
-    for bracket, watched, bindings, budget, low, high in (
-        ((139500, 140400), 2, 64, 5000000, 140400, 140400),  # the lifetime decides
-        ((29500, 30400), 2, 64, 5000000, 120000, 130000),  # the bytes decide
-        ((39500, 40400), 1, 64, 0, 2000, 2200),  # no byte budget: the bindings decide
-        ((600000, None), 2, 64, 5000000, 600000, 600000),
-        ((4000, 5000), 1, 64, 0, 1000, 1000),  # never faster than one a second
-    ):
-        found = plan.period(bracket, watched, bindings, budget)
-        assert low <= found <= high, (bracket, found)
-
-
-def test_the_plan_confirms_before_it_searches_and_searches_one_key_at_a_time():
-    first, second, third = plan.Key("a"), plan.Key("b"), plan.Key("c")
-    keys = [first, second, third]
-    assert plan.due(keys, 0) == [(first, plan.SEARCH)]
-    first.doing = plan.SEARCH
-    assert plan.due(keys, 0) == []
-    plan.ended(first, None, (39000, 40000), 0)
-    assert plan.due(keys, 0) == [(first, plan.WATCH), (second, plan.SEARCH)]
-    first.doing, second.doing = None, None
-    first.suspect = 20000
-    assert plan.due(keys, 0) == [(first, plan.CONFIRM)]
-
-
-def test_the_plan_waits_after_a_search_that_found_nothing():
-    key = plan.Key("a")
-    key.doing = plan.SEARCH
-    plan.ended(key, None, None, 1000)
-    assert plan.due([key], 2000) == []
-    assert plan.due([key], 32000) == [(key, plan.SEARCH)]

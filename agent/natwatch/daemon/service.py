@@ -3,10 +3,17 @@
 import json
 
 from natwatch import VERSION, port
-from natwatch.daemon import plan
+from natwatch.daemon import plan, telling
+from natwatch.daemon.findings import Findings
 from natwatch.daemon.loop import Loop
-from natwatch.port import network
+from natwatch.diagnosis import keepalive
+from natwatch.port import classic, network
+from natwatch.probes.behaviour import Behaviour
+from natwatch.probes.check import Check
+from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.refreshed import REFRESHED, Refreshed
+from natwatch.probes.resident import Resident
 from natwatch.probes.session import Session
 from natwatch.probes.watch import Watch
 
@@ -18,7 +25,6 @@ class Service:
 
     def __init__(self, config, spool, link, say):
         self.config = config
-        self.spool = spool
         self.link = link
         self.say = say
         reflector = config["reflector"]
@@ -26,14 +32,20 @@ class Service:
             config["device"], bytes.fromhex(reflector["key"]), reflector["address"], port.random
         )
         self.loop = Loop(self.session)
+        self.findings = Findings(self.session, spool)
         self.keys = [plan.Key(tuple(entry)) for entry in config["watch"]]
-        self.pace = max(1, 1000 // config["budget"]["bindings_per_second"])
-        self._running = []  # (Key, engine)
-        self._measurements = 0
-        self._numbers = {}  # (id of an engine, its number of a measurement) -> ours
-        self._counters = {}  # of teeth that are no more
+        every = config["check_every_s"] * 1000
+        self.keys += [plan.Key(tuple(entry), every) for entry in config["check"]]
+        every = config["survey_every_s"] * 1000
+        self.surveys = [plan.Survey(name, every) for name in plan.SURVEYS] if every else []
+        self.pace = plan.pace(config["budget"]["packets_per_second"])
+        self.resident = None
+        self._running = []  # (Item, engine)
+        self._classic = None  # (Survey, what our own engine found, child) while that is awaited
+        self._counters = {}  # of engines that are no more
         self._trouble = None
         self._progress_at = 0
+        self._told = {}  # kind -> data as it was last reported, for what is told when it changes
 
     def start(self):
         now = port.now()
@@ -42,6 +54,16 @@ class Service:
             % (VERSION, port.interpreter, self.config["device"], self.session.endpoint[0])
         )
         self.loop.start(self.session, now)
+        flow = self.config["resident"]
+        if flow is not None:
+            self.resident = Resident(
+                self.session,
+                flow["port"],
+                flow["keepalive"],
+                flow["interval_s"] * 1000,
+                flow["expires_s"] * 1000,
+            )
+            self.loop.start(self.resident, now)
         if self.link is not None:
             self.loop.streams.append(self.link)
             self.link.start(now)
@@ -49,15 +71,19 @@ class Service:
     def turn(self):
         """One turn of the loop and what follows from it."""
         now = port.now()
-        for key, action in plan.due(self.keys, now):
-            self._begin(key, action, now)
+        for item, action in plan.due(self.keys, self.surveys, now):
+            self._begin(item, action, now)
         self.loop.turn()
         now = port.now()
-        for key, engine in list(self._running):
+        for item, engine in list(self._running):
             for result in engine.take_results():
-                self._report(engine, result, now)
+                self._take(item, engine, result, now)
             if engine.done:
-                self._end(key, engine, now)
+                self._end(item, engine, now)
+        if self.resident is not None:
+            for result in self.resident.take_results():
+                self._tell_resident(result, now)
+        self._take_classic(now)
         self._say_trouble()
         self._say_progress(now)
         if self.link is not None:
@@ -69,114 +95,184 @@ class Service:
         """{name: count} of all that was dropped or went wrong so far."""
         counters = dict(self._counters)
         counted = [self.loop.counters, self.session.counters]
-        counted += [engine.teeth.counters for _, engine in self._running]
+        counted += [engine.counters for _, engine in self._running]
+        if self.resident is not None:
+            counted.append(self.resident.counters)
         if self.link is not None:
             counted.append(self.link.dropped)
-            spooled = self.spool.dropped
-            counted.append({"spool_full_" + kind: spooled[kind] for kind in spooled})
+            counted.append(self.findings.dropped())
         for part in counted:
             add_counts(counters, part)
         return counters
 
     def close(self):
         self.say("counters: %s" % json.dumps(self.counters()))
+        if self._classic is not None:
+            self._classic[2].stop()
         if self.link is not None:
             self.link.close()
         self.loop.close()
 
     # What runs
 
-    def _begin(self, key, action, now):
+    def _begin(self, item, action, now):
         if action == plan.CONFIRM:
             # A suspicion cannot wait for the minutes of a search, and has use for its bindings.
             for other, engine in list(self._running):
-                if other.doing == plan.SEARCH:
+                if other.doing != plan.WATCH:
                     engine.stop(now)
                     self._forget(other, engine)
                     other.doing = None
-        key.doing = action
-        engine = self._watch(key) if action == plan.WATCH else self._search(key, now)
-        self._running.append((key, engine))
+        item.doing = action
+        make = {
+            plan.WATCH: self._watch,
+            plan.CHECK: self._check,
+            plan.SURVEY: self._survey,
+        }.get(action, self._search)
+        engine = make(item, now)
+        self._running.append((item, engine))
         self.loop.start(engine, now)
 
-    def _watch(self, key):
+    def _watched(self):
+        return [key.key for key in self.keys if key.every is None]
+
+    def _resident_interval(self):
+        flow = self.config["resident"]
+        return None if flow is None else flow["interval_s"]
+
+    def _watch(self, key, now):
         budget = self.config["budget"]
-        period = plan.period(
-            key.bracket, len(self.keys), budget["bindings"], budget["bytes_per_day"]
-        )
+        taken = plan.reserved(self.keys, self.surveys, self._resident_interval())
+        period = plan.period(key.key, key.bracket, self._watched(), budget, taken)
         self.say("%s %s: watching, one round every %.1f s" % (key.key + (period / 1000,)))
+        self._tell_plan(now)
         return Watch(self.session, key.key, key.bracket, period, self.pace)
+
+    def _check(self, key, _now):
+        return Check(self.session, key.key, key.bracket, self.pace, key.extends)
+
+    def _survey(self, survey, _now):
+        if survey.name == "nat":
+            return Behaviour(self.session, port.random)
+        return Keepalives(self.session)
 
     def _search(self, key, now):
         watching = len([other for other in self.keys if other.doing == plan.WATCH])
-        bindings = plan.search_bindings(self.config["budget"]["bindings"], len(self.keys), watching)
+        bindings = plan.search_bindings(
+            self.config["budget"]["bindings"], len(self._watched()), watching
+        )
         limit = self.config["search_limit_s"] * 1000
         text = "searching for the lifetime" if key.suspect is None else "confirming the change"
         self.say("%s %s: %s" % (key.key + (text,)))
         self._progress_at = now + _PROGRESS
+        if key.key[1] == REFRESHED:
+            return Refreshed(self.session, key.key[0], limit, bindings, self.pace)
         return Lifetime(self.session, key.key, limit, bindings, self.pace, key.suspect)
 
-    def _forget(self, key, engine):
+    def _forget(self, item, engine):
         self.loop.remove(engine)
-        self._running.remove((key, engine))
-        add_counts(self._counters, engine.teeth.counters)
-        owner = id(engine)
-        self._numbers = {n: self._numbers[n] for n in self._numbers if n[0] != owner}
+        self._running.remove((item, engine))
+        add_counts(self._counters, engine.counters)
+        self.findings.forget(engine)
 
-    def _end(self, key, engine, now):
-        self._forget(key, engine)
-        if key.doing == plan.WATCH:
-            key.suspect = engine.suspect if engine.change == "shrunk" else None
-            plan.ended(key, engine.change, None, now)
+    def _end(self, item, engine, now):
+        self._forget(item, engine)
+        if item.doing == plan.SURVEY:
+            if item.name != "nat":
+                item.ended(True, now)
+            return
+        if item.doing in (plan.WATCH, plan.CHECK):
+            item.suspect = engine.suspect if engine.change == "shrunk" else None
+            item.ended(engine.change, None, now)
             return
         bracket = engine.bracket
         found = None if bracket is None else (bracket.lo, bracket.hi)
-        if found is not None and found[1] is None and key.suspect is not None:
+        if found is not None and found[1] is None and item.suspect is not None:
             self.say(
-                "%s %s: a false alarm, nothing died up to %.1f s" % (key.key + (found[0] / 1000,))
+                "%s %s: a false alarm, nothing died up to %.1f s" % (item.key + (found[0] / 1000,))
             )
-            found = key.bracket  # what was known still holds
-        plan.ended(key, None, found, now)
+            found = item.bracket  # what was known still holds
+        item.ended(None, found, now)
+        self._tell_advice(now)
 
     # What is told
 
-    def _report(self, engine, result, now):
-        result["id"] = self._number(engine, result.pop("measurement"))
-        result["reflector"] = self.session.endpoint[0]
-        public = self.session.mapped
-        result["context"] = {
-            "gateway": network.gateway(),
-            "public": None if public is None else public[0],
-            "local": network.local_address(self.session.endpoint[0]),
-        }
-        self.say(sentence(result))
-        t, quality = self._time(now)
-        self.spool.append("lifetime", result, t, quality, now / 1000)
+    def _take(self, item, engine, result, now):
+        """One *result* of an engine that runs for *item*."""
+        if item.doing != plan.SURVEY:
+            self.findings.lifetime(engine, result, now)
+            self.say(telling.lifetime(result))
+            if result.get("extends") is not None:
+                item.extends = result["extends"]
+        elif item.name == "nat":
+            self._ask_classic(item, result, now)
+        else:
+            self.say(telling.keepalives(result))
+            self.findings.report("keepalives", result, now)
 
-    def _number(self, engine, measurement):
-        """The id of an engine's measurement: one number for all results that share bindings."""
-        name = (id(engine), measurement)
-        if name not in self._numbers:
-            self._measurements += 1
-            self._numbers[name] = self._measurements
-        return self._numbers[name]
+    def _ask_classic(self, survey, result, now):
+        """Have the classic test made beside ours, where this interpreter can."""
+        local = network.local_address(self.session.endpoint[0])
+        child = classic.start(self.session.endpoint, local, now)
+        self._classic = (survey, result, child)
 
-    def _time(self, now):
-        """(seconds since 1970 or None, where it comes from), as the envelope wants it."""
-        wall = port.wall()
-        if self.session.wall is None:
-            return (None, "none") if wall is None else (wall, "est")
-        reflector = (self.session.wall[0] + now - self.session.wall[1]) / 1000
-        if wall is not None and abs(wall - reflector) < 2:
-            return wall, "ntp"
-        return reflector, "reflector"
+    def _take_classic(self, now):
+        if self._classic is None:
+            return
+        survey, result, child = self._classic
+        theirs = child.poll(now)
+        if theirs is None:
+            return
+        self._classic = None
+        add_classic(result, theirs)
+        for line in telling.behaviour(result):
+            self.say(line)
+        survey.ended(result["mapping"] is not None, now)
+        self.findings.report("nat", result, now)
+
+    def _tell_resident(self, result, now):
+        self.say(telling.resident(result))
+        self.findings.report("resident", result, now)
+
+    def _tell_plan(self, now):
+        data = plan.describe(
+            self.keys, self.surveys, self.config["budget"], self._resident_interval()
+        )
+        self._tell_if_new("plan", data, now)
+
+    def _tell_advice(self, now):
+        known = {key.key[1]: key for key in self.keys if key.key[0] == "udp/sip" and key.bracket}
+        brackets = {state: seconds(known[state].bracket) for state in known}
+        limits = self.config["keepalive"]
+        extends = known["refreshed"].extends if "refreshed" in known else None
+        data = keepalive.advise(
+            brackets.get("replied"),
+            brackets.get("oneway"),
+            answered=limits["answered"],
+            extends=extends,
+            least=limits["least_s"],
+            most=limits["most_s"],
+            in_use=self._resident_interval(),
+        )
+        if self._tell_if_new("advice", data, now):
+            self.say("advice: %s" % data["reason"])
+
+    def _tell_if_new(self, kind, data, now):
+        """Report *data* unless it says what was said before. Whether it was reported."""
+        text = json.dumps(data)
+        if self._told.get(kind) == text:
+            return False
+        self._told[kind] = text
+        self.findings.report(kind, data, now)
+        return True
 
     def _say_progress(self, now):
         """A line now and then while a search is under way; it may take minutes."""
-        for key, engine in self._running:
-            if key.doing != plan.WATCH and now >= self._progress_at:
+        for item, engine in self._running:
+            if item.doing in (plan.SEARCH, plan.CONFIRM) and now >= self._progress_at:
                 self._progress_at = now + _PROGRESS
-                self.say("%s %s: %s" % (key.key + (progress(engine.progress(now)),)))
+                text = telling.progress(engine.progress(now))
+                self.say("%s %s: %s" % (item.key + (text,)))
 
     def _say_trouble(self):
         """Each trouble with the reflector once, and once that it is over."""
@@ -192,38 +288,14 @@ class Service:
             self.say("%s (sending fails with error %s)" % (trouble, self.loop.send_error))
 
 
+def seconds(bracket):
+    """A bracket (lo, hi) in ms, hi None where open, in seconds."""
+    lo, hi = bracket
+    return lo / 1000, None if hi is None else hi / 1000
+
+
 def add_counts(total, part):
     """Add the counts of *part* to those of *total*, both {name: count}."""
     for name in part:
         if part[name]:
             total[name] = total.get(name, 0) + part[name]
-
-
-def progress(state):
-    """One plain line from a search's progress()."""
-    return "%s: alive at %.1f s so far, %d bindings waiting, at most %d s left" % (
-        state["phase"],
-        state["alive"] / 1000,
-        state["open"],
-        state["left"] // 1000,
-    )
-
-
-def sentence(result):
-    """One plain line for people from one result."""
-    subject = "%s %s: " % (result["class"], result["state"])
-    if result["lo"] is None:
-        return subject + "unknown, because: %s" % result["reason"]
-    if result["hi"] is None:
-        return (
-            subject + "alive at %.1f s, and nothing longer was found dead or asked" % result["lo"]
-        )
-    text = "alive at %.1f s, dead at %.1f s (%s; teeth: %d alive, %d expired, %d unknown)"
-    return subject + text % (
-        result["lo"],
-        result["hi"],
-        result["method"],
-        result["alive"],
-        result["expired"],
-        result["unknown"],
-    )

@@ -1,0 +1,122 @@
+"""What the one-shot commands do: engines chosen, run to their end, results put together."""
+
+from natwatch import port
+from natwatch.daemon import telling
+from natwatch.diagnosis import keepalive
+from natwatch.oneshot import measure
+from natwatch.port import classic, network
+from natwatch.probes.behaviour import Behaviour
+from natwatch.probes.foreign import ForeignTeeth, Line
+from natwatch.probes.keepalives import Keepalives
+from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.refreshed import REFRESHED, Refreshed
+from natwatch.probes.session import Session
+from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
+
+FOREIGN_STATES = (REPLIED, STREAM)  # a foreign server always answers
+_BINDINGS = 64
+_PACE = 10  # ms between the openings of two bindings
+_SIP = "udp/sip"
+
+
+class Outcome:
+    """*result* as JSON and as *lines*; *known*: whether it is an answer. Without a result,
+    *trouble* says why."""
+
+    def __init__(self, result, lines=(), known=True, trouble=None):
+        self.result = result
+        self.lines = lines
+        self.known = known
+        self.trouble = trouble
+
+
+def _session(target):
+    address, device, key = target
+    return Session(device, key, address, port.random)
+
+
+def lifetime(kind, target, key, limit):
+    """One lifetime of *key*, searched up to *limit* ms."""
+    if kind == "server":
+        session = None
+        teeth = ForeignTeeth(target, key[1], _PACE, port.random)
+        engine = Lifetime(Line(target), key, limit, _BINDINGS, _PACE, teeth=teeth)
+    else:
+        session = _session(target)
+        if key[1] == REFRESHED:
+            engine = Refreshed(session, key[0], limit, _BINDINGS, _PACE)
+        else:
+            engine = Lifetime(session, key, limit, _BINDINGS, _PACE)
+    found = measure(session, [engine], lambda now: telling.progress(engine.progress(now)))
+    if found is None:
+        return Outcome(None, trouble=session.trouble)
+    result = found[0]
+    result.pop("measurement")
+    if kind == "server":
+        result["server"] = "%s:%d" % target
+        result["class"] = "udp/%d" % target[1]
+    return Outcome(result, [telling.lifetime(result)], result["lo"] is not None)
+
+
+def nat(kind, target):
+    """The NAT's behaviour, and beside it the classic test."""
+    session = None
+    if kind == "server":
+        server = target
+        filtering = ChangeRequest(server, port.random)
+    else:
+        session = _session(target)
+        server = session.endpoint
+        filtering = Filtering(session)
+    own = network.own_addresses()
+    engine = Behaviour(filtering, Mapping(server, port.random, own=own))
+    found = measure(session, [engine], lambda now: "asking %s about the NAT" % server[0])
+    if found is None:
+        return Outcome(None, trouble=session.trouble)
+    result = found[0]
+    add_classic(result, _classic(server))
+    known = result["mapping"] is not None or result["filtering"] is not None
+    return Outcome(result, telling.behaviour(result), known)
+
+
+def _classic(server):
+    """What the classic test says: see port.classic."""
+    child = classic.Child(server, network.local_address(server[0]), port.now())
+    while True:
+        found = child.poll(port.now())
+        if found is not None:
+            return found
+        port.sleep(100)
+
+
+def advice(target, limit):
+    """The keepalive to advise: both lifetimes that matter for it, and which kinds arrive."""
+    session = _session(target)
+    half = _BINDINGS // 2  # both searches at once
+    replied = Lifetime(session, (_SIP, REPLIED), limit, half, _PACE)
+    oneway = Lifetime(session, (_SIP, ONEWAY), limit, half, _PACE)
+    kinds = Keepalives(session)
+    searches = [replied, oneway]
+
+    def describe(now):
+        running = [engine for engine in searches if not engine.done] or searches
+        engine = max(running, key=lambda engine: engine.progress(now)["left"])
+        return telling.progress(engine.progress(now))
+
+    found = measure(session, [kinds] + searches, describe)
+    if found is None:
+        return Outcome(None, trouble=session.trouble)
+    brackets = [_seconds(search.bracket) for search in searches]
+    result = keepalive.advise(brackets[0], brackets[1])
+    result["kinds"] = found[0]["kinds"]
+    for state, search in (("replied", found[1]), ("oneway", found[2])):
+        result[state] = {name: search.get(name) for name in ("lo", "hi", "reason")}
+    lines = [telling.lifetime(search) for search in found[1:]]
+    lines += [telling.keepalives(found[0]), telling.advice(result)]
+    return Outcome(result, lines, result["interval_s"] is not None)
+
+
+def _seconds(bracket):
+    if bracket is None:
+        return None
+    return bracket.lo / 1000, None if bracket.hi is None else bracket.hi / 1000

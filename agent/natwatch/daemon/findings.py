@@ -1,0 +1,59 @@
+"""From what engines found to what is reported: numbered, with its context, its time and quality."""
+
+from natwatch import port
+from natwatch.port import network
+
+
+class Findings:
+    """Puts reports into *spool*; *session* knows the public address and the reflector's clock."""
+
+    def __init__(self, session, spool):
+        self.session = session
+        self.spool = spool
+        self._measurements = 0
+        self._numbers = {}  # (id of an engine, its number of a measurement) -> ours
+
+    def lifetime(self, engine, result, now):
+        """Report one *result* of *engine* of kind "lifetime"; it gets its id and context."""
+        result["id"] = self._number(engine, result.pop("measurement"))
+        result["reflector"] = self.session.endpoint[0]
+        self.report("lifetime", result, now)
+
+    def report(self, kind, data, now):
+        """Report *data*, to which the context is added."""
+        public = self.session.mapped
+        data["context"] = {
+            "gateway": network.gateway(),
+            "public": None if public is None else public[0],
+            "local": network.local_address(self.session.endpoint[0]),
+        }
+        t, quality = self._time(now)
+        self.spool.append(kind, data, t, quality, now / 1000)
+
+    def forget(self, engine):
+        """*engine* has ended: another may get its place in memory."""
+        owner = id(engine)
+        self._numbers = {n: self._numbers[n] for n in self._numbers if n[0] != owner}
+
+    def dropped(self):
+        """{name: count} of reports that found no room."""
+        dropped = self.spool.dropped
+        return {"spool_full_" + kind: dropped[kind] for kind in dropped}
+
+    def _number(self, engine, measurement):
+        """The id of an engine's measurement: one number for all results that share bindings."""
+        name = (id(engine), measurement)
+        if name not in self._numbers:
+            self._measurements += 1
+            self._numbers[name] = self._measurements
+        return self._numbers[name]
+
+    def _time(self, now):
+        """(seconds since 1970 or None, where it comes from), as the envelope wants it."""
+        wall = port.wall()
+        if self.session.wall is None:
+            return (None, "none") if wall is None else (wall, "est")
+        reflector = (self.session.wall[0] + now - self.session.wall[1]) / 1000
+        if wall is not None and abs(wall - reflector) < 2:
+            return wall, "ntp"
+        return reflector, "reflector"

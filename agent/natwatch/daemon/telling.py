@@ -1,0 +1,88 @@
+"""Results as plain lines for people."""
+
+
+def progress(state):
+    """One plain line from a search's progress()."""
+    return "%s: alive at %.1f s so far, %d bindings waiting, at most %d s left" % (
+        state["phase"],
+        state["alive"] / 1000,
+        state["open"],
+        state["left"] // 1000,
+    )
+
+
+def lifetime(result):
+    """One plain line from a result of kind "lifetime"."""
+    subject = "%s %s: " % (result["class"], result["state"])
+    if result["lo"] is None:
+        return subject + "unknown, because: %s" % result["reason"]
+    text = subject + _bracket(result)
+    if result["state"] == "refreshed" and result.get("extends") is not None:
+        text += "; packets from outside %s it" % (
+            "extend" if result["extends"] else "do not extend"
+        )
+    if result.get("difference"):
+        text += "; %s" % result["difference"]
+    if result.get("trust"):
+        text += " [by %s: %s]" % (result["method"], result["trust"])
+    return text
+
+
+def _bracket(result):
+    if result["hi"] is None:
+        return "alive at %.1f s, and nothing longer was found dead or asked" % result["lo"]
+    text = "alive at %.1f s, dead at %.1f s (%s; teeth: %d alive, %d expired, %d unknown)"
+    return text % (
+        result["lo"],
+        result["hi"],
+        result["method"],
+        result["alive"],
+        result["expired"],
+        result["unknown"],
+    )
+
+
+def behaviour(found):
+    """Lines from a result of kind "nat"."""
+    lines = []
+    for what in ("mapping", "filtering"):
+        known = found[what] or "unknown, because: %s" % found[what + "_reason"]
+        lines.append("%s: %s" % (what, known))
+    if found["mapping"] == "none":
+        lines[0] = "mapping: none, there is no NAT on this path"
+    if found["pooling"]:
+        lines.append("external addresses: %s" % found["pooling"])
+    if found["port_preservation"]:
+        kept = found["port_preservation"]
+        lines.append("local ports kept: %d of %d" % (kept["kept"], kept["of"]))
+    hairpin = {True: "yes", False: "no", None: "unknown"}[found["hairpin"]]
+    lines.append("hairpin: %s" % hairpin)
+    if found["classic"]:
+        classic = found["classic"]
+        name = classic["type"] or "unknown, because: %s" % classic["reason"]
+        lines.append("classic (RFC 3489) name by pystun3: %s; ours: %s" % (name, classic["name"]))
+    if found["difference"]:
+        lines.append("difference: %s" % found["difference"])
+    for what in ("mapping", "filtering"):
+        if found.get(what + "_trust"):
+            lines.append("%s by %s" % (what, found[what + "_trust"]))
+    return lines
+
+
+def resident(found):
+    """One plain line from a result of kind "resident"."""
+    if found["share"] is None:
+        share = "unknown whether an incoming call would have arrived"
+    else:
+        share = "an incoming call would have arrived: %.1f %%" % found["share"]
+    text = "resident: %s (%d arrived, %d missed, %d unknown)"
+    text = text % (share, found["arrived"], found["missed"], found["unknown"])
+    if found["moved"]:
+        text += "; the NAT moved the binding %d times" % found["moved"]
+    return text + ("; %s" % found["reason"] if found["reason"] else "")
+
+
+def keepalives(found):
+    """One plain line from a result of kind "keepalives"."""
+    kinds = ["%s %s" % (kind, found["kinds"][kind]) for kind in sorted(found["kinds"])]
+    return "keepalives to 5060: " + ", ".join(kinds)

@@ -1,0 +1,107 @@
+"""The plan: what begins when, how often, and what it costs. Pure data, no engine."""
+
+from natwatch.daemon import plan
+
+BUDGET = {"bindings": 64, "bytes_per_day": 5000000, "packets_per_second": 200}
+SIP = ("udp/sip", "stream")
+STUN = ("udp/stun", "stream")
+HOURS = 3600000
+
+
+def test_the_period_is_the_larger_of_lifetime_and_budget():
+    # bracket, watched keys, bytes a day, bytes taken by the rest -> period in ms
+    for bracket, watched, bytes_per_day, taken, low, high in (
+        ((239500, 240400), 2, 5000000, 0, 240400, 240400),  # the lifetime decides
+        ((29500, 30400), 2, 5000000, 0, 155000, 156000),  # the bytes decide
+        ((29500, 30400), 2, 5000000, 2500000, 311000, 312000),  # and those of the rest
+        ((29500, 30400), 2, 5000000, 9999999, 1555000, 1556000),  # something is always left
+        ((39500, 40400), 1, 0, 0, 2000, 2200),  # no byte budget: the bindings decide
+        ((600000, None), 2, 5000000, 0, 600000, 600000),
+        ((4000, 5000), 1, 0, 0, 1000, 1000),  # never faster than one a second
+    ):
+        budget = dict(BUDGET)
+        budget["bytes_per_day"] = bytes_per_day
+        found = plan.period(SIP, bracket, [SIP] * watched, budget, taken)
+        assert low <= found <= high, (bracket, found)
+
+
+def test_what_is_watched_comes_first_then_surveys_then_the_other_keys():
+    first, second = plan.Key("a"), plan.Key("b")
+    other = plan.Key("c", 6 * HOURS)
+    keys = [first, second, other]
+    survey = plan.Survey("nat", 6 * HOURS)
+    assert plan.due(keys, [survey], 0) == [(first, plan.SEARCH)]
+    first.doing = plan.SEARCH
+    assert plan.due(keys, [survey], 0) == []
+    first.ended(None, (39000, 40000), 0)
+    assert plan.due(keys, [survey], 0) == [(first, plan.WATCH), (second, plan.SEARCH)]
+    first.doing, second.doing = plan.WATCH, plan.SEARCH
+    second.ended(None, (39000, 40000), 0)
+    assert plan.due(keys, [survey], 0) == [(second, plan.WATCH), (survey, plan.SURVEY)]
+    survey.doing = plan.SURVEY
+    assert plan.due(keys, [survey], 0) == [(second, plan.WATCH)]
+    survey.ended(True, 1000)
+    assert plan.due(keys, [survey], 1000)[1:] == [(other, plan.SEARCH)]
+
+
+def test_a_confirmation_is_due_beside_anything_and_nothing_beside_it():
+    first, other = plan.Key("a"), plan.Key("c", 6 * HOURS)
+    survey = plan.Survey("nat", 6 * HOURS)
+    first.bracket, first.suspect = (39000, 40000), 20000
+    for item in (other, survey):
+        item.doing = plan.SEARCH
+        assert plan.due([first, other], [survey], 0) == [(first, plan.CONFIRM)]
+        item.doing = None
+    first.doing = plan.CONFIRM
+    assert plan.due([first, other], [survey], 0) == []
+
+
+def test_a_known_key_is_looked_at_when_its_hours_have_passed():
+    key = plan.Key("a", 6 * HOURS)
+    key.doing = plan.SEARCH
+    key.ended(None, (39000, 40000), 1000)
+    assert plan.due([key], [], 6 * HOURS) == []
+    assert plan.due([key], [], 6 * HOURS + 1000) == [(key, plan.CHECK)]
+    key.doing = plan.CHECK
+    key.ended(None, None, 7 * HOURS)
+    assert key.bracket == (39000, 40000) and plan.due([key], [], 12 * HOURS) == []
+    key.doing = plan.CHECK
+    key.suspect = 20000
+    key.ended("shrunk", None, 13 * HOURS)
+    assert plan.due([key], [], 13 * HOURS) == [(key, plan.CONFIRM)]
+    key.suspect, key.doing = None, plan.CHECK
+    key.ended("grown", None, 14 * HOURS)
+    assert plan.due([key], [], 14 * HOURS) == [(key, plan.SEARCH)]
+    key.bracket, key.doing = (39000, 40000), plan.CHECK
+    key.ended("unknown", None, 20 * HOURS)
+    assert plan.due([key], [], 20 * HOURS + 29000) == []
+    assert plan.due([key], [], 20 * HOURS + 31000) == [(key, plan.CHECK)]
+
+
+def test_the_plan_waits_longer_after_each_search_that_found_nothing():
+    key = plan.Key("a")
+    now = 1000
+    for seconds in (30, 60, 120):
+        key.doing = plan.SEARCH
+        key.ended(None, None, now)
+        assert plan.due([key], [], now + seconds * 1000 - 1) == []
+        now += seconds * 1000
+        assert plan.due([key], [], now) == [(key, plan.SEARCH)]
+
+
+def test_the_report_of_the_plan_stays_within_the_budget():
+    for lifetime in (5, 12, 30, 60, 120, 300, 600):
+        keys = [plan.Key(("udp/sip", state)) for state in ("stream", "replied")]
+        for key in keys:
+            key.bracket = (lifetime * 1000 - 400, lifetime * 1000 + 400)
+        keys += [plan.Key(("udp/rtp", "oneway"), 6 * HOURS) for _ in range(10)]
+        surveys = [plan.Survey(name, 6 * HOURS) for name in plan.SURVEYS]
+        told = plan.describe(keys, surveys, BUDGET, 20)
+        assert told["bytes_per_day"] <= 5000000, told
+        assert [row["every"] for row in told["keys"]] == [None] * 2 + [21600.0] * 10
+        assert told["keys"][0]["period"] >= lifetime
+
+
+def test_packets_a_second_decide_how_fast_bindings_are_opened():
+    for packets, pace in ((200, 10), (2, 1000), (2000, 1)):
+        assert plan.pace(packets) == pace
