@@ -84,6 +84,8 @@ def test_without_others_nothing_waits() -> None:
     rig = Rig(siblings=Others(others=0))
     [message] = ask(rig, (stun.AUDIT, [TXID]))
     assert outcomes(message) == {TXID: "unseen"}
+    list(rig.pass_time(rig.now + 1_000_000))
+    assert not [name for name in rig.counters if name.startswith("sibling")]
 
 
 def test_a_cancel_reaches_the_sibling_that_has_the_tooth() -> None:
