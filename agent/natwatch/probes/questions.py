@@ -161,9 +161,13 @@ class Questions:
     def _transmit(self, question, now):
         question.timer = now + question.gaps[question.sent]
         question.sent += 1
-        self.bytes += len(question.data) + _HEADERS
-        self._flows.add(question.flow)
-        self._sends.append((question.flow, question.data, question.destination))
+        self.send(question.flow, question.data, question.destination)
+
+    def send(self, flow, data, destination):
+        """Send *data* as it is; what comes of it is the caller's."""
+        self.bytes += len(data) + _HEADERS
+        self._flows.add(flow)
+        self._sends.append((flow, data, destination))
 
     def receive(self, flow, data, source, now):
         """The Question that this datagram answers (also as a stray), or None."""
