@@ -245,6 +245,10 @@ def test_all_devices_together_keep_so_much_and_no_more(monkeypatch: pytest.Monke
     other.reflector, other.now = rig.reflector, rig.now
     fill(other, 1)
     assert (rig.counters["collected"], rig.counters["collect_full"]) == (32, 32)
+    list(rig.pass_time(rig.now + 500_000))
+    other.now = rig.now
+    fill(other, 1)  # forgotten records give their room back
+    assert rig.counters["collected"] == 64
 
 
 def test_room_that_the_outer_room_refuses_is_not_taken() -> None:
