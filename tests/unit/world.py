@@ -90,6 +90,8 @@ class Reflector:
         elif message.txid in self.sip:
             del self.sip[message.txid]
         reply = [(stun.XOR_MAPPED_ADDRESS, source)]
+        if message.has(stun.CONTROL):
+            reply.append((stun.RECEIVED, (64, 0)))
         if message.has(stun.HOLD):
             self._hold(message, source, local, now)
         elif message.has(stun.CONTROL):
@@ -112,7 +114,7 @@ class Reflector:
         about = [(stun.BOOT_ID, self.boot), (stun.TIME, 1700000000000 + self.world.now)]
         nonce = ("%016d" % self.world.now).encode()
         if self._stale(message.get(stun.NONCE)):
-            about += [(stun.ERROR_CODE, (438, "Stale Nonce")), (stun.NONCE, nonce)]
+            about += [(stun.ERROR_CODE, (438, "")), (stun.NONCE, nonce)]
             self._answer(message.txid, about, source, local, klass=stun.ERROR)
             return
         self.control = (source, local)

@@ -15,7 +15,7 @@ _RETRIES = (300, 400, 600, 1000, 1500)  # ms to wait for an answer, try by try
 _BACK_OFF = (2000, 4000, 8000, 16000, 30000)  # ms of rest after a round of tries without answer
 _STALE_MOST = 3  # "stale nonce" so often in a row means more than a stale nonce
 _AUDIT_MOST = 16  # ids in one request
-_PADDED = 160  # bytes; a request without a nonce is at least this long, so it can be answered
+_PADDED = 112  # bytes; no request is shorter, since "stale nonce" and a nonce (100) must fit
 
 
 class Session:
