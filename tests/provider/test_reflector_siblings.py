@@ -77,6 +77,8 @@ def test_what_is_known_here_is_answered_at_once() -> None:
     rig.receive(rig.hold(txid=TXID), TOOTH, SIP)
     [message] = ask(rig, (stun.AUDIT, [TXID]))
     assert outcomes(message) == {TXID: "held"}
+    [message] = ask(rig, (stun.CANCEL, [TXID]))
+    assert outcomes(message) == {TXID: "canceled"}
     assert others.asked == []
 
 
