@@ -2,34 +2,39 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
+from . import latest
 from .schema import alert, alert_evidence, baseline, device, lifetime
 
 Row = dict[str, Any]
 
 
 def devices(connection: Connection) -> list[Row]:
-    """Every device with its open alert (alert, severity: None where there is none) and its
-    latest known lifetime of the SIP port (lo, hi, state, measured).
+    """Every device with its open alert (alert, severity: None where there is none), its latest
+    known lifetime of the SIP port (lo, hi, state, measured) and its latest report on whether
+    calls arrive (resident: time and data, or None).
     """
-    opened = select(alert).where(alert.c.cleared.is_(None)).subquery()
-    latest = _latest_known().where(lifetime.c["class"] == "udp/sip").subquery()
-    rows = connection.execute(
-        select(
-            device,
-            opened.c.id.label("alert"),
-            opened.c.severity,
-            latest.c.lo,
-            latest.c.hi,
-            latest.c.state,
-            latest.c.measured,
-        )
-        .outerjoin(opened, opened.c.device == device.c.id)
-        .outerjoin(latest, (latest.c.device == device.c.id) & (latest.c.newest == 1))
-        .order_by(device.c.id)
-    )
-    return [dict(row._mapping) for row in rows]
+    residents = latest.of_kind(connection, "resident")
+    rows = [dict(row._mapping) for row in connection.execute(_devices())]
+    return [{**row, "resident": residents.get(row["id"])} for row in rows]
+
+
+def page(connection: Connection, name: str) -> Row:
+    """All that is known of how the device *name* is now: device, its open alert or None, the
+    latest report of each kind (time and data), keys and differences.
+    """
+    found = connection.execute(select(device).where(device.c.id == name)).one()
+    opened = connection.execute(
+        select(alert).where(alert.c.device == name, alert.c.cleared.is_(None))
+    ).first()
+    return {
+        "device": dict(found._mapping),
+        "alert": None if opened is None else dict(opened._mapping),
+        "latest": latest.of_device(connection, name),
+        "keys": keys(connection, name),
+        "differences": differences(connection, name),
+    }
 
 
 def keys(connection: Connection, name: str) -> list[Row]:
@@ -127,7 +132,26 @@ def alerts(connection: Connection, closed_too: bool) -> list[Row]:
     return [{**one, "evidence": evidence[one["id"]]} for one in found]
 
 
-def _latest_known() -> Any:
+def _devices() -> Select[Any]:
+    opened = select(alert).where(alert.c.cleared.is_(None)).subquery()
+    known = _latest_known().where(lifetime.c["class"] == "udp/sip").subquery()
+    return (
+        select(
+            device,
+            opened.c.id.label("alert"),
+            opened.c.severity,
+            known.c.lo,
+            known.c.hi,
+            known.c.state,
+            known.c.measured,
+        )
+        .outerjoin(opened, opened.c.device == device.c.id)
+        .outerjoin(known, (known.c.device == device.c.id) & (known.c.newest == 1))
+        .order_by(device.c.id)
+    )
+
+
+def _latest_known() -> Select[Any]:
     """Lifetimes that are known, numbered (newest = 1) by device."""
     newest = func.row_number().over(
         partition_by=lifetime.c.device,
