@@ -17,23 +17,30 @@ from tests.lab.nat import R2, Nat
 from tests.lab.topology import (
     BROKER,
     CARRIER,
+    CARRIER_USERNAT,
     ELSEWHERE,
     HOME,
+    HOME_USERNAT,
     PHONE,
     PUBLIC,
+    PUBLIC_POOL,
     REFLECTOR_A,
     REFLECTOR_B,
     Link,
     Topology,
 )
+from tests.lab.usernat import UserNat
 
 __all__ = [
     "BROKER",
     "CARRIER",
+    "CARRIER_USERNAT",
     "ELSEWHERE",
     "HOME",
+    "HOME_USERNAT",
     "PHONE",
     "PUBLIC",
+    "PUBLIC_POOL",
     "R2",
     "REFLECTOR_A",
     "REFLECTOR_B",
@@ -41,4 +48,5 @@ __all__ = [
     "Link",
     "Nat",
     "Topology",
+    "UserNat",
 ]

@@ -65,7 +65,7 @@ class Lab:
             _ip("-n", host, "link", "set", "lo", "up")
             for address in self.topology.addresses.get(host, ()):
                 _ip("-n", host, "address", "add", f"{address}/32", "dev", "lo")
-        for link in self.topology.links:
+        for link in self.topology.cables:
             self._join(link.inner, link.inner_address, link.outer, link.outer_address)
         for host in self.topology.nats:
             self.nats[host] = self._make_nat(host)
@@ -115,6 +115,10 @@ class Lab:
 
         A socket stays on its host for ever, so one program can hold sockets of several.
         """
+        if host not in self.topology.hosts:
+            raise LabError(
+                f"expected one of {self.topology.hosts}, found {host}; name another host"
+            )
         here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             there = os.open(_NAMES / host, os.O_RDONLY)

@@ -1,7 +1,7 @@
 """Who is joined to whom, as data. Hosts are what links name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # Addresses of the provider's network, seen nowhere else (requirements: 109.69.176.128/25).
 PROVIDER_NETWORK = "109.69.176.128/25"
@@ -11,6 +11,7 @@ BROKER = "109.69.176.140"
 ELSEWHERE = "198.51.100.7"  # a host of the Internet that is not the provider's
 PHONE = "192.168.1.20"
 PUBLIC = "203.0.113.9"  # the outermost NAT's address, as the provider sees it
+PUBLIC_POOL = (PUBLIC, "203.0.113.10", "203.0.113.11")  # of a UserNat that has several
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,24 @@ class Topology:
     """*links* from the inside out; each inner end's default route leads over its link.
 
     *nats* are the hosts that translate toward their outer link, *addresses* what a host owns
-    beside its links.
+    beside its links. *userspace* is the one host that is no namespace: a UserNat takes its place,
+    and its two links are tunnels into that.
     """
 
     links: tuple[Link, ...]
     nats: tuple[str, ...]
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    userspace: str | None = None
 
     @property
     def hosts(self) -> list[str]:
-        return list(dict.fromkeys(h for link in self.links for h in (link.inner, link.outer)))
+        ends = dict.fromkeys(h for link in self.links for h in (link.inner, link.outer))
+        return [host for host in ends if host != self.userspace]
+
+    @property
+    def cables(self) -> list[Link]:
+        """The links whose both ends are namespaces."""
+        return [k for k in self.links if self.userspace not in (k.inner, k.outer)]
 
 
 _PROVIDER = {"provider": (REFLECTOR_A, REFLECTOR_B, BROKER, ELSEWHERE)}
@@ -60,3 +69,7 @@ CARRIER = Topology(
     nats=("router", "carrier"),
     addresses=_PROVIDER,
 )
+
+HOME_USERNAT = replace(HOME, nats=(), userspace="router")
+
+CARRIER_USERNAT = replace(CARRIER, nats=("router",), userspace="carrier")

@@ -1,9 +1,10 @@
 """A reflector core under a clock of the test's own, and a device that speaks to it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from natwatch.wire import stun
 from natwatch.wire.auth import device_key
+from natwatch_provider.reflector.control import Siblings
 from natwatch_provider.reflector.core import Reflector
 from natwatch_provider.reflector.layout import Datagram, Endpoint, Layout
 
@@ -22,9 +23,14 @@ ELSEWHERE: Endpoint = ("198.51.100.66", 40_001)
 class Rig:
     """A reflector at `now` (ms), and one device whose nonce it knows."""
 
-    def __init__(self, device: str = "box-1", master: bytes = MASTER) -> None:
+    def __init__(
+        self, device: str = "box-1", master: bytes = MASTER, siblings: Siblings | None = None,
+        draw: Callable[[int], int] = lambda below: 0,
+    ) -> None:  # fmt: skip
         self.now = 5_000_000
-        self.reflector = Reflector(LAYOUT, MASTER, b"secret", BOOT_ID, lambda: WALL)
+        self.reflector = Reflector(
+            LAYOUT, MASTER, b"secret", BOOT_ID, lambda: WALL, siblings=siblings, draw=draw
+        )
         self.device = device
         self.key = device_key(master, device)
         self._serial = 0
@@ -37,8 +43,10 @@ class Rig:
         self._serial += 1
         return b"%012d" % self._serial
 
-    def receive(self, data: bytes, source: Endpoint, local: Endpoint) -> list[Datagram]:
-        return self.reflector.receive(data, source, local, self.now)
+    def receive(
+        self, data: bytes, source: Endpoint, local: Endpoint, ttl: int = 0, dscp: int = 0
+    ) -> list[Datagram]:
+        return self.reflector.receive(data, source, local, self.now, ttl, dscp)
 
     def request(self, *attributes: tuple[int, object], txid: bytes | None = None) -> bytes:
         """A Binding request of the device, sealed with its key."""
@@ -68,11 +76,13 @@ class Rig:
     def hold(
         self, answer: bool = True, delay: int = 10_000, copies: int = 3, change: int = 0,
         nonce: bytes | None = None, txid: bytes | None = None,
+        earlier: list[int] | None = None, collect: bool = False,
     ) -> bytes:  # fmt: skip
         """The request of a tooth."""
         nonce = nonce or self.nonce()
-        hold = stun.Hold(answer, delay, copies, change)
-        return self.request((stun.NONCE, nonce), (stun.HOLD, hold), txid=txid)
+        hold = stun.Hold(answer, delay, copies, change, collect=collect)
+        rounds = [] if earlier is None else [(stun.EARLIER, earlier)]
+        return self.request((stun.NONCE, nonce), (stun.HOLD, hold), *rounds, txid=txid)
 
     def pass_time(self, until: int) -> Iterator[tuple[int, Datagram]]:
         """Each datagram that leaves by a timer until then, and when it does."""

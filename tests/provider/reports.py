@@ -70,3 +70,78 @@ def will(conn: int, boot: str = BOOT, at: float = 1_000_000.0) -> Message:
 
 def message(kind: str, payload: bytes, device: str = "home-1", at: float = 1_000_000.0) -> Message:
     return Message(f"natwatch/{device}/up/{kind}", payload, at)
+
+
+# Data of each kind of which only the latest report is shown.
+LATEST: dict[str, dict[str, Any]] = {
+    "resident": {
+        "share": 91.7,
+        "arrived": 11,
+        "missed": 1,
+        "unknown": 2,
+        "reachable": True,
+        "reason": None,
+        "moved": 0,
+        "seconds": 3600.0,
+        "interval": 20,
+        "kind": "crlf",
+        "local_port": 5062,
+        "day": 99.83,
+        "mapped": ["203.0.113.9", 5062],
+        "context": HOME,
+    },
+    "nat": {
+        "mapping": "address-and-port-dependent",
+        "mapping_reason": None,
+        "filtering": None,
+        "filtering_reason": "the alternate address 198.51.100.7 does not answer",
+        "pooling": "single",
+        "port_preservation": {"kept": 8, "of": 8},
+        "hairpin": False,
+        "classic": {"type": "Restric Port NAT", "name": "Port Restricted Cone", "reason": None},
+        "difference": "pystun3 sees no mapping by port, since this NAT preserves ports",
+        "context": HOME,
+    },
+    "keepalives": {
+        "kinds": {"crlf": "arrives", "empty": "lost", "stun": "arrives", "options": "altered"},
+        "reason": None,
+        "context": HOME,
+    },
+    "advice": {
+        "interval_s": 24,
+        "margin": "thin",
+        "bound_by": "replied",
+        "lo": 30.1,
+        "reason": "a keepalive every 24 s holds the binding, but one that is lost costs calls",
+        "steps": ["R7c"],
+        "server_ping_s": None,
+        "in_use": 30,
+        "holds": False,
+        "context": HOME,
+    },
+    "plan": {
+        "budget": {"bindings": 64, "bytes_per_day": 5000000},
+        "keys": [
+            {
+                "class": "udp/sip",
+                "state": "stream",
+                "period": 40.0,
+                "every": 40.0,
+                "bytes_per_day": 2400000,
+            },
+            {
+                "class": "udp/stun",
+                "state": "oneway",
+                "period": None,
+                "every": 21600,
+                "bytes_per_day": 30000.5,
+            },
+        ],
+        "bytes_per_day": 4840000,
+        "context": HOME,
+    },
+}
+
+
+def latest_data(kind: str, /, **fields: Any) -> dict[str, Any]:
+    return {**LATEST[kind], **fields}

@@ -71,6 +71,21 @@ HISTORIES = {
         [FORTY] * 3 + [RESTART] * 2,
         [],
     ),
+    "two restarts, and a watch and a check that saw them": (
+        KEEPALIVE_20,
+        [FORTY] * 3 + [RESTART, ("check", 0.0, 12.2)] * 2,
+        [],
+    ),
+    "wide checks do not wear the baseline down": (
+        NO_KEEPALIVE,
+        [FORTY] * 3 + [("check", 20.0, 39.6)] * 40 + [(30.6, 31.4)] * 2,
+        [(44, "relative", True)],
+    ),
+    "a guard tooth of a check is no thin margin": (
+        KEEPALIVE_20,
+        [FORTY] * 3 + [("check", 20.0, 39.6), ("confirm", 20.0, 39.6)],
+        [],
+    ),
     "a watch and what confirms it are two": (
         KEEPALIVE_20,
         [FORTY] * 3 + [RESTART] * 2 + [("confirm", 11.6, 12.1)],

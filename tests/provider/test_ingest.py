@@ -19,13 +19,22 @@ from natwatch_provider.collector.messages import Message
 from natwatch_provider.collector.pipeline import Pipeline
 from natwatch_provider.store import alerts, overview
 from natwatch_provider.store.database import Database
-from natwatch_provider.store.schema import alert, alert_evidence, device, lifetime, report, stream
+from natwatch_provider.store.schema import (
+    alert,
+    alert_evidence,
+    device,
+    latest,
+    lifetime,
+    report,
+    stream,
+)
 from tests.provider.postgres import Cluster
 from tests.provider.reports import (
     BOOT,
     HOME,
     NEXT_BOOT,
     birth,
+    latest_data,
     lifetime_data,
     message,
     will,
@@ -463,6 +472,136 @@ def test_a_full_batch_of_many_devices_is_one_transaction(collector: Collector) -
     acks = collector.take(*[report_of(1, device=f"home-{n}") for n in range(500)])
     assert len(acks) == 500
     assert len(collector.rows(report)) == 500
+
+
+def resident(seq: int, share: float, **fields: Any) -> Message:
+    return report_of(seq, latest_data("resident", share=share), kind="resident", **fields)
+
+
+def shares(collector: Collector) -> list[tuple[str, float]]:
+    return [(row["device"], json.loads(row["data"])["share"]) for row in collector.rows(latest)]
+
+
+# What comes, in this order, and the share that is the latest then.
+ORDERS = (
+    ("the later one of a boot", [resident(1, 10), resident(2, 20)], 20),
+    ("a late resend", [resident(2, 20), resident(1, 10)], 20),
+    ("a clock that was set back", [resident(1, 10, t=1_000_200.0), resident(2, 20)], 20),
+    (
+        "a boot that came later",
+        [resident(9, 10), resident(1, 20, boot=NEXT_BOOT, t=1.0e6 + 10)],
+        20,
+    ),
+    (
+        "a late resend of the boot before",
+        [resident(1, 20, boot=NEXT_BOOT, t=1_000_010.0), resident(9, 10)],
+        20,
+    ),
+    (
+        "a resend without a clock, after the boot's birth",
+        [
+            birth(1, mono=0.0, at=1_000_000.0),
+            resident(2, 20, mono=50.0, t=None, tq="none"),
+            resident(1, 10, mono=5.0, t=None, tq="none"),
+        ],
+        20,
+    ),
+)
+
+
+@pytest.mark.parametrize(("what", "messages", "share"), ORDERS)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_latest_report_of_a_kind_is_the_newest_made_not_the_last_come(
+    collector: Collector, what: str, messages: list[Message], share: float, at_once: bool
+) -> None:
+    if at_once:
+        collector.take(*messages)
+    else:
+        for one in messages:
+            collector.take(one)
+    assert shares(collector) == [("home-1", share)], what
+    assert len(collector.rows(report)) == 2
+
+
+def test_each_device_and_each_kind_has_a_latest_report_of_its_own(collector: Collector) -> None:
+    collector.take(resident(1, 10), resident(1, 20, device="home-2"))
+    for seq, kind in enumerate(("nat", "keepalives", "advice", "plan"), 2):
+        collector.take(report_of(seq, latest_data(kind, newer=seq), kind=kind))
+    found = {
+        (row["device"], row["kind"]): json.loads(row["data"]) for row in collector.rows(latest)
+    }
+    assert len(found) == 6
+    assert found["home-1", "nat"] == latest_data("nat", newer=2)
+    assert collector.counts.of["unknown_kind"] == 0
+
+
+def test_a_wrong_report_is_kept_and_counted_and_is_not_the_latest(collector: Collector) -> None:
+    collector.take(resident(1, 10))
+    acks = collector.take(resident(2, 101), report_of(3, {}, kind="nat"), resident(1, 30))
+    assert acks == {("home-1", BOOT): [(1, 3)]}
+    assert shares(collector) == [("home-1", 10)]
+    assert len(collector.rows(report)) == 3
+    assert collector.counts.of["bad_resident"] == collector.counts.of["bad_nat"] == 1
+
+
+def test_the_latest_report_is_gone_with_the_transaction(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_arguments: object) -> None:
+        raise SystemExit("killed")
+
+    collector.take(resident(1, 10))
+    with monkeypatch.context() as patch:
+        patch.setattr("natwatch_provider.store.streams.save", die)
+        with pytest.raises(SystemExit):
+            collector.take(resident(2, 20))
+    assert shares(collector) == [("home-1", 10)]
+    collector.take(resident(2, 20))
+    assert shares(collector) == [("home-1", 20)]
+
+
+def test_what_a_lifetime_says_of_refreshing_and_of_sip_is_kept(collector: Collector) -> None:
+    fields = ({"state": "refreshed", "extends": False}, {"difference": "SIP dies sooner"}, {})
+    for seq, one in enumerate(fields, 1):
+        collector.take(*shrink(seq, FORTY, **one))
+    found = [(row["extends"], row["difference"]) for row in collector.rows(lifetime)]
+    assert found == [(False, None), (None, "SIP dies sooner"), (None, None)]
+
+
+# Keys without a keepalive: their alert by the relative rule, and what it calls them.
+OTHER_KEYS = (
+    ("udp/rtp", "stream", "sends no sound for longer than 15s"),
+    ("udp/rtp", "refreshed", "a binding to a media port that both sides have used is forgotten"),
+    ("udp/sip", "refreshed", "a binding to the SIP port that both sides have used is forgotten"),
+    ("udp/stun", "replied", "a binding to the STUN port is forgotten after 15s"),
+    ("udp/sip", "oneway", "a phone whose keepalive goes unanswered and is longer than 15s"),
+)
+
+
+@pytest.mark.parametrize(("port_class", "state", "sentence"), OTHER_KEYS)
+def test_a_shrink_of_any_key_is_told_in_words_that_fit_it(
+    collector: Collector,
+    caplog: pytest.LogCaptureFixture,
+    port_class: str,
+    state: str,
+    sentence: str,
+) -> None:
+    brackets = [FORTY] * 3 + [FIFTEEN] * 2 + [FORTY] * 3
+    with caplog.at_level(logging.INFO, "natwatch.collector"):
+        collector.take(*shrink(1, *brackets, **{"class": port_class}, state=state))
+    raised, cleared = [record.getMessage() for record in caplog.records]
+    assert f"RAISED warning shrink device=home-1 key={port_class},{state} " in raised
+    assert sentence in raised and "CLEARED" in cleared
+    assert ("incoming calls arrive" in cleared) == (state == "oneway")
+
+
+def test_checks_alone_raise_nothing_and_confirm_no_watch(collector: Collector) -> None:
+    collector.take(*shrink(1, FORTY, FORTY, FORTY, state="replied"))
+    for seq, method in enumerate(("check", "watch", "check", "check"), 4):
+        collector.take(*shrink(seq, FIFTEEN, state="replied", method=method))
+    assert collector.rows(alert) == []
+    collector.take(*shrink(8, FIFTEEN, state="replied", method="confirm"))
+    assert len(collector.rows(alert)) == 1
 
 
 def test_a_server_that_crashed_between_two_batches_is_found_again(cluster: Cluster) -> None:

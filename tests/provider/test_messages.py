@@ -8,15 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natwatch_provider.collector.counts import REASONS
-from natwatch_provider.collector.messages import (
-    Message,
-    Presence,
-    Rejected,
-    Report,
-    lifetime,
-    parse,
+from natwatch_provider.collector.fields import Rejected
+from natwatch_provider.collector.kinds import CHECKED, check, lifetime
+from natwatch_provider.collector.messages import Message, Presence, Report, parse
+from tests.provider.reports import (
+    BOOT,
+    birth,
+    envelope,
+    latest_data,
+    lifetime_data,
+    message,
+    report,
+    will,
 )
-from tests.provider.reports import BOOT, birth, envelope, lifetime_data, message, report, will
 
 
 def without(payload: bytes, field: str) -> bytes:
@@ -135,10 +139,21 @@ WRONG = (
     ({"seconds": None}, "seconds"),
     ({"bytes": 2**60}, "bytes"),
     ({"context": None}, "context"),
-    ({"context": {"gateway": 7}}, "gateway"),
-    ({"context": {"public": "a\0b"}}, "public"),
-    ({"context": {"public": "x" * 65}}, "public"),
+    ({"context": {"gateway": 7}}, "context.gateway"),
+    ({"context": {"public": "a\0b"}}, "context.public"),
+    ({"context": {"public": "x" * 65}}, "context.public"),
+    ({"context": {"local": 7}}, "context.local"),
     ({"reason": "x" * 300}, "reason"),
+    ({"port": 0}, "port"),
+    ({"port": 65536}, "port"),
+    ({"extends": 1}, "extends"),
+    ({"extends": "no"}, "extends"),
+    ({"difference": ""}, "difference"),
+    ({"difference": ["SIP"]}, "difference"),
+    ({"difference": "x" * 513}, "difference"),
+    ({"sip": 3}, "sip"),
+    ({"sip": {"alive": 1, "expired": -1, "unknown": 0}}, "sip.expired"),
+    ({"sip": {"alive": 1, "expired": 1}}, "sip.unknown"),
 )
 
 
@@ -148,3 +163,138 @@ def test_a_wrong_lifetime_gets_a_sentence_that_names_the_field(fields, named) ->
         lifetime({**lifetime_data(39.6, 40.4), **fields})
     assert caught.value.reason == "bad_lifetime"
     assert len(str(caught.value)) < 250
+
+
+def test_a_lifetime_of_a_newer_agent_has_more_in_it() -> None:
+    more = {"state": "refreshed", "class": "udp/rtp", "method": "check", "port": 8000}
+    sip = {"alive": 1, "expired": 2, "unknown": 0}
+    value = lifetime(lifetime_data(39.6, 40.4, **more, extends=False, sip=sip, difference="SIP …"))
+    assert (value.port_class, value.state, value.method) == ("udp/rtp", "refreshed", "check")
+    assert (value.extends, value.difference) == (False, "SIP …")
+    plain = lifetime(lifetime_data(39.6, 40.4))
+    assert (plain.extends, plain.difference) == (None, None)
+
+
+GOOD = (
+    *[(kind, {}) for kind in CHECKED],
+    *[(kind, {"newer": {"field": 1}}) for kind in CHECKED],
+    *[(kind, {"context": {"gateway": None, "public": None, "local": None}}) for kind in CHECKED],
+    ("resident", {"share": None, "day": None, "reachable": None, "mapped": None}),
+    ("resident", {"share": 100, "day": 0, "reason": "registration unanswered"}),
+    ("nat", {"mapping": "none", "filtering": "endpoint-independent", "pooling": "arbitrary"}),
+    (
+        "nat",
+        dict.fromkeys(
+            ("mapping", "pooling", "port_preservation", "hairpin", "classic", "difference")
+        ),
+    ),
+    ("nat", {"classic": {"type": None, "name": None, "reason": "the server did not answer"}}),
+    ("keepalives", {"kinds": {}, "reason": "no answer"}),
+    ("advice", {"interval_s": None, "margin": "none", "bound_by": None, "lo": None, "steps": []}),
+    ("advice", {"server_ping_s": 24, "holds": None, "in_use": None}),
+    ("plan", {"budget": {}, "keys": []}),
+)
+
+
+@pytest.mark.parametrize(("kind", "fields"), GOOD)
+def test_what_is_as_told_is_taken(kind: str, fields: dict[str, object]) -> None:
+    check(kind, latest_data(kind, **fields))
+
+
+KEY = {"class": "udp/sip", "state": "stream", "period": 1, "every": 1, "bytes_per_day": 1}
+WRONG_KINDS = (
+    *[(kind, {"context": None}, "context") for kind in CHECKED],
+    *[(kind, {"context": {"public": 1}}, "context.public") for kind in CHECKED],
+    ("resident", {"share": 100.1}, "share"),
+    ("resident", {"share": -0.1}, "share"),
+    ("resident", {"share": True}, "share"),
+    ("resident", {"day": math.nan}, "day"),
+    ("resident", {"day": "99.8 %"}, "day"),
+    ("resident", {"arrived": None}, "arrived"),
+    ("resident", {"missed": 1.5}, "missed"),
+    ("resident", {"unknown": -1}, "unknown"),
+    ("resident", {"moved": 2**31}, "moved"),
+    ("resident", {"reachable": 0}, "reachable"),
+    ("resident", {"reason": "a\nb"}, "reason"),
+    ("resident", {"seconds": None}, "seconds"),
+    ("resident", {"interval": math.inf}, "interval"),
+    ("resident", {"kind": None}, "kind"),
+    ("resident", {"local_port": 65536}, "local_port"),
+    ("resident", {"mapped": ["203.0.113.9"]}, "mapped"),
+    ("resident", {"mapped": ["203.0.113.9", "5062"]}, "mapped"),
+    ("resident", {"mapped": {"203.0.113.9": 5062}}, "mapped"),
+    ("nat", {"mapping": "symmetric"}, "mapping"),
+    ("nat", {"mapping": ["none"]}, "mapping"),
+    ("nat", {"filtering": "none"}, "filtering"),
+    ("nat", {"mapping_reason": 3}, "mapping_reason"),
+    ("nat", {"filtering_reason": ""}, "filtering_reason"),
+    ("nat", {"pooling": "many"}, "pooling"),
+    ("nat", {"port_preservation": [8, 8]}, "port_preservation"),
+    ("nat", {"port_preservation": {"kept": 9, "of": 8}}, "port_preservation.kept"),
+    ("nat", {"port_preservation": {"kept": 0}}, "port_preservation.of"),
+    ("nat", {"hairpin": "no"}, "hairpin"),
+    ("nat", {"classic": "Full Cone"}, "classic"),
+    ("nat", {"classic": {"type": 1}}, "classic.type"),
+    ("nat", {"classic": {"name": "x" * 65}}, "classic.name"),
+    ("nat", {"classic": {"reason": False}}, "classic.reason"),
+    ("nat", {"difference": True}, "difference"),
+    ("keepalives", {"kinds": None}, "kinds"),
+    ("keepalives", {"kinds": ["crlf"]}, "kinds"),
+    ("keepalives", {"kinds": {"crlf": "passes"}}, "kinds.crlf"),
+    ("keepalives", {"kinds": {"crlf": None}}, "kinds.crlf"),
+    ("keepalives", {"kinds": {str(n): "lost" for n in range(65)}}, "kinds.64"),
+    ("keepalives", {"kinds": {"": "lost"}}, "kinds."),
+    ("keepalives", {"reason": 1}, "reason"),
+    ("advice", {"interval_s": -1}, "interval_s"),
+    ("advice", {"margin": None}, "margin"),
+    ("advice", {"bound_by": "stream"}, "bound_by"),
+    ("advice", {"lo": "30"}, "lo"),
+    ("advice", {"reason": None}, "reason"),
+    ("advice", {"steps": None}, "steps"),
+    ("advice", {"steps": "R7c"}, "steps"),
+    ("advice", {"steps": [7]}, "steps"),
+    ("advice", {"steps": ["R7c"] * 65}, "steps"),
+    ("advice", {"server_ping_s": True}, "server_ping_s"),
+    ("advice", {"in_use": 10**9}, "in_use"),
+    ("advice", {"holds": "yes"}, "holds"),
+    ("plan", {"budget": None}, "budget"),
+    ("plan", {"budget": {"bindings": "64"}}, "budget.bindings"),
+    ("plan", {"budget": {"bindings": math.nan}}, "budget.bindings"),
+    ("plan", {"keys": None}, "keys"),
+    ("plan", {"keys": [7]}, "keys"),
+    ("plan", {"keys": [KEY] * 65}, "keys"),
+    ("plan", {"keys": [KEY, {**KEY, "class": "tcp/sip"}]}, r"keys\[1\].class"),
+    ("plan", {"keys": [{**KEY, "state": None}]}, r"keys\[0\].state"),
+    ("plan", {"keys": [{**KEY, "period": -1}]}, r"keys\[0\].period"),
+    ("plan", {"keys": [{**KEY, "every": None}]}, r"keys\[0\].every"),
+    ("plan", {"keys": [{**KEY, "bytes_per_day": None}]}, r"keys\[0\].bytes_per_day"),
+    ("plan", {"bytes_per_day": -1}, "bytes_per_day"),
+)
+
+
+@pytest.mark.parametrize(("kind", "fields", "named"), WRONG_KINDS)
+def test_what_is_not_as_told_gets_a_sentence_that_names_the_field(kind, fields, named) -> None:
+    with pytest.raises(Rejected, match=f"^field {named}: expected .*, found ") as caught:
+        check(kind, latest_data(kind, **fields))
+    assert caught.value.reason == f"bad_{kind}"
+    assert caught.value.reason in REASONS
+    assert len(str(caught.value)) < 300
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("kind", CHECKED)
+@settings(max_examples=150, deadline=None)
+@given(found=st.data())
+def test_nothing_in_a_field_is_worse_than_rejected(kind: str, found: st.DataObject) -> None:
+    data = latest_data(kind)
+    field = found.draw(st.sampled_from(sorted(data)))
+    try:
+        check(kind, {**data, field: found.draw(ANYTHING)})
+    except Rejected as error:
+        assert error.reason == f"bad_{kind}"

@@ -1,14 +1,25 @@
 """natwatch-noc: what it prints, and how it ends."""
 
 import json
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from natwatch_provider.noc import cli, tables
 from natwatch_provider.store.database import Database
-from tests.provider.reports import HOME, birth, lifetime_data, report
+from tests.provider.reports import (
+    HOME,
+    LATEST,
+    birth,
+    envelope,
+    latest_data,
+    lifetime_data,
+    message,
+    report,
+)
 from tests.provider.test_ingest import Collector
 
 
@@ -40,9 +51,9 @@ def test_devices_are_a_table(filled: str, capsys: pytest.CaptureFixture[str]) ->
     code, out, err = run(capsys, "--database", filled, "devices")
     assert (code, err) == (0, "")
     heading, first, second = out.splitlines()
-    assert heading.split()[:3] == ["DEVICE", "NOW", "LAST"]
+    assert heading.split()[:5] == ["DEVICE", "NOW", "SEEN", "CALLS", "ARRIVE"]
     assert first.split()[:2] == ["home-1", "online"]
-    assert "critical" in first and "14.6 to 15.4 s" in first and "micropython" in first
+    assert "critical" in first and "14.6 to 15.4 s" in first
     assert second.split()[:2] == ["home-2", "online"] and "unknown" in second
     # aligned: each cell of a column begins where its title does
     assert first.index("critical") == heading.index("ALERT")
@@ -72,7 +83,9 @@ def test_alerts_show_old_new_and_meaning(filled: str, capsys: pytest.CaptureFixt
     assert "every 20s" in meaning
 
 
-@pytest.mark.parametrize("verb", [["devices"], ["lifetimes", "home-1"], ["alerts", "--all"]])
+@pytest.mark.parametrize(
+    "verb", [["devices"], ["device", "home-1"], ["lifetimes", "home-1"], ["alerts", "--all"]]
+)
 def test_json_is_json_without_colour(
     filled: str, verb: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +119,8 @@ WRONG = (
     (["--database", "sqlite:////nowhere/none.db", "devices"], 1, "found no such file"),
     (["--database", "postgresql://127.0.0.1:1/none", "devices"], 1, "cannot be read"),
     (["--database", "sqlite:///x", "lifetimes"], 2, "DEVICE"),
+    (["--database", "sqlite:///x", "device"], 2, "DEVICE"),
+    (["--database", "sqlite:////nowhere/none.db", "device", "a"], 1, "found no such file"),
     (["--database", "sqlite:///x", "lifetimes", "a", "--limit", "0"], 2, "found '0'"),
     (["--database", "sqlite:///x"], 2, "COMMAND"),
 )
@@ -136,8 +151,9 @@ def test_a_file_that_is_no_database_is_one_sentence(
 def test_an_unknown_device_is_told_apart_from_a_silent_one(
     filled: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, err = run(capsys, "--database", filled, "lifetimes", "home-9")
-    assert code == 1 and "'home-9'" in err
+    for verb in ("lifetimes", "device"):
+        code, _, err = run(capsys, "--database", filled, verb, "home-9")
+        assert code == 1 and "'home-9'" in err and len(err.splitlines()) == 1
     code, out, _ = run(capsys, "--database", filled, "lifetimes", "home-2")
     assert code == 0 and "has not reported a lifetime yet" in out
 
@@ -153,3 +169,187 @@ AGES = ((0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2
 @pytest.mark.parametrize(("seconds", "text"), [*AGES, (172800, "2 days"), (-5, "0 s")])
 def test_an_age_is_in_the_unit_that_people_use(seconds: int, text: str) -> None:
     assert tables.age(1000.0, 1000.0 + seconds) == text
+
+
+class Told:
+    """A database to which one box, home-1, tells its reports, *ago* seconds before now."""
+
+    def __init__(self, database: Database, address: str) -> None:
+        self._collector, self.address, self._seq = Collector(database), address, 0
+
+    def tell(self, data: dict[str, Any], kind: str = "lifetime", ago: float = 60.0) -> None:
+        self._seq += 1
+        if kind == "lifetime":
+            data = {**data, "id": self._seq}
+        now = time.time()
+        payload = envelope(self._seq, data, kind=kind, t=now - ago)
+        self._collector.take(message("report", payload, at=now))
+
+    def page(self, capsys: pytest.CaptureFixture[str]) -> str:
+        code, out, err = run(capsys, "--database", self.address, "device", "home-1")
+        assert (code, err) == (0, "")
+        assert max(len(line) for line in out.splitlines()) <= 80
+        return out
+
+    def cell(self, capsys: pytest.CaptureFixture[str]) -> str:
+        """What stands in the column of calls that arrive."""
+        _, out, _ = run(capsys, "--database", self.address, "devices")
+        heading, row = out.splitlines()
+        column, after = heading.index("CALLS ARRIVE"), heading.index("ALERT")
+        return row[column:after].strip()
+
+
+@pytest.fixture
+def told(database: Database, address: str) -> Told:
+    return Told(database, address)
+
+
+CELLS = (
+    ({}, 60, "99.8 %"),  # the day's share counts more than that of the last report
+    ({"day": None}, 60, "91.7 %"),
+    ({"day": None, "share": None, "reachable": None}, 60, "-"),
+    ({"day": 100}, 60, "100.0 %"),
+    ({"day": 99.97}, 60, "99.9 %"),
+    ({"day": 0}, 60, "0.0 %"),
+    ({"reachable": None}, 60, "99.8 %"),
+    ({"reachable": False}, 60, "NO"),
+    ({"reachable": False, "day": None, "share": None}, 60, "NO"),
+    ({}, 2 * 86400, "-"),
+    ({"reachable": False}, 2 * 86400, "-"),
+)
+
+
+@pytest.mark.parametrize(("fields", "ago", "cell"), CELLS)
+def test_devices_show_whether_a_call_would_have_arrived(
+    told: Told,
+    fields: dict[str, Any],
+    ago: float,
+    cell: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told.tell(latest_data("resident", **fields), "resident", ago)
+    assert told.cell(capsys) == cell
+
+
+def test_a_box_that_never_said_whether_calls_arrive_has_a_dash(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.tell(latest_data("advice"), "advice")
+    assert told.cell(capsys) == "-"
+
+
+def test_the_page_of_a_box_has_all_that_is_known_each_with_its_age(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for minutes, kind in enumerate(LATEST, 5):
+        told.tell(latest_data(kind), kind, 60.0 * minutes)
+    told.tell(lifetime_data(39.6, 40.4), ago=15 * 60)
+    told.tell(lifetime_data(29.6, 30.4, **{"class": "udp/stun"}, state="oneway"), ago=16 * 60)
+    told.tell(lifetime_data(600, None, state="refreshed", extends=True), ago=17 * 60)
+    told.tell(lifetime_data(30, 31, state="replied", difference="SIP dies at 12 s"), ago=18 * 60)
+    page = told.page(capsys)
+    for line in (
+        r"home-1: online, last seen \d+ s ago",
+        r"calls arrive       99.8 % in 24 h; 91.7 % in the last 60 min  +5 min",
+        r"                   11 arrived, 1 missed, 2 unknown in 60 min",
+        r"keepalive advice   a keepalive every 24 s holds the binding, .* 8 min",
+        r"                   every 24 s, margin thin",
+        r"                   in use: every 30 s, does NOT hold",
+        r"                   steps: R7c",
+        r"mapping            address-and-port-dependent  +6 min",
+        r"filtering          unknown: the alternate address 198.51.100.7 does",
+        r"address pooling    single",
+        r"port preservation  8 of 8 ports",
+        r"hairpin            no",
+        r"classic name       Port Restricted Cone \(pystun3: Restric Port NAT\)",
+        r"                   pystun3 sees no mapping by port, since this NAT",
+        r"keepalives         arrives: crlf, stun  +7 min",
+        r"                   lost: empty",
+        r"watching           4.84 MB a day planned  +9 min",
+        r"lifetimes now: gateway 192.168.1.1, public address 203.0.113.9",
+        r"udp/sip   stream     39.6 to 40.4 s  every 40 s +15 min",
+        r"udp/stun  oneway     29.6 to 30.4 s  checked every 6 h +16 min",
+        r"udp/sip   refreshed  over 600 s      not planned +17 min",
+        r"  udp/sip refreshed: packets from outside extend the binding",
+        r"  udp/sip replied, 18 min ago: SIP dies at 12 s",
+    ):
+        assert re.search(f"^{line}", page, re.MULTILINE), line
+    assert "another line" not in page
+
+
+def test_the_page_of_a_box_that_measured_nothing_says_so(
+    filled: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, "--database", filled, "device", "home-2")
+    assert code == 0
+    for title in ("calls arrive", "keepalive advice", "NAT behaviour", "keepalives"):
+        assert re.search(f"^{title} +not measured$", out, re.MULTILINE)
+    assert "lifetimes: not measured" in out and "none reported" in out
+
+
+def test_what_is_unknown_is_shown_with_its_reason(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = {"share": None, "day": None, "reachable": None, "reason": "no witness"}
+    told.tell(latest_data("resident", **nothing), "resident")
+    told.tell(latest_data("keepalives", kinds={}, reason="no answer"), "keepalives")
+    told.tell(latest_data("advice", margin="unknown", interval_s=None, reason="nothing"), "advice")
+    classic = {"type": None, "name": None, "reason": "it crashed"}
+    unknown = {"mapping": None, "mapping_reason": "it changed", "hairpin": None}
+    told.tell(latest_data("nat", **unknown, classic=classic), "nat")
+    told.tell(lifetime_data(39.6, 40.4))
+    told.tell(lifetime_data(None, None, reason="the line was down"), ago=30)
+    told.tell(lifetime_data(None, None, state="oneway", reason="no audit"), ago=30)
+    page = told.page(capsys)
+    for line in (
+        r"calls arrive       at present unknown: no witness ",
+        r"keepalive advice   unknown: nothing ",
+        r"mapping            unknown: it changed ",
+        r"hairpin            not measured",
+        r"classic name       unknown by our own verdict \(pystun3: unknown: it\n +crashed\)",
+        r"keepalives         unknown: no answer ",
+        r"udp/sip  stream  39.6 to 40.4 s ",
+        r"udp/sip  oneway  unknown ",
+        r"  udp/sip stream: latest, 3\d s ago, unknown: the line was down",
+        r"  udp/sip oneway: latest, 3\d s ago, unknown: no audit",
+    ):
+        assert re.search(f"^{line}", page, re.MULTILINE), line
+
+
+def test_an_unreachable_phone_and_an_open_alert_stand_on_the_page(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"reachable": False, "reason": "registration unanswered"}
+    told.tell(latest_data("resident", **fields), "resident")
+    for index, bracket in enumerate([(39.6, 40.4)] * 3 + [(14.6, 15.4)] * 2):
+        told.tell(lifetime_data(*bracket), ago=100 - index)
+    page = told.page(capsys)
+    assert re.search("^calls arrive       NO: registration unanswered; 99.8 %", page, re.MULTILINE)
+    assert "ALERT 1, critical, raised" in page and "udp/sip stream 14.6 to 15.4 s" in page
+
+
+def test_what_was_measured_on_another_line_is_said_to_be(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mobile = {"gateway": "192.168.8.1", "public": "198.51.100.7", "local": None}
+    told.tell(latest_data("nat"), "nat", 3600)
+    told.tell(latest_data("advice", context={"gateway": "192.168.8.1"}), "advice", 300)
+    told.tell(lifetime_data(39.6, 40.4), ago=3000)
+    told.tell(lifetime_data(29.6, 30.4, context=mobile), ago=60)
+    now, other = told.page(capsys).split("lifetimes on another line: ")
+    assert other.startswith("gateway 192.168.1.1") and "39.6 to 40.4 s" in other
+    assert "lifetimes now: gateway 192.168.8.1" in now and "29.6 to 30.4 s" in now
+    # of advice only the gateway is known, which is the same
+    assert now.count("(on another line: gateway 192.168.1.1") == 1
+    assert now.index("(on another line") > now.index("mapping")
+
+
+def test_json_of_a_device_has_its_latest_reports_as_they_came(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.tell(latest_data("nat", newer="field"), "nat")
+    told.tell(lifetime_data(39.6, 40.4, state="refreshed", extends=False))
+    _, out, _ = run(capsys, "--database", told.address, "device", "home-1", "--json")
+    found = json.loads(out)
+    assert found["latest"]["nat"]["data"] == latest_data("nat", newer="field")
+    assert [(one["lo"], one["extends"]) for one in found["keys"]] == [(39.6, False)]

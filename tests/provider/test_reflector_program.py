@@ -28,7 +28,7 @@ from natwatch_provider.reflector import sockets
 from natwatch_provider.reflector.core import Reflector
 from natwatch_provider.reflector.keyfile import KeyFileError, read_master
 from natwatch_provider.reflector.layout import Datagram, Layout
-from natwatch_provider.reflector.sockets import Ports, SocketsError
+from natwatch_provider.reflector.sockets import SocketsError, open_ports
 
 MASTER = bytes(range(32))
 KEY = device_key(MASTER, "box-1")
@@ -49,7 +49,7 @@ def small_layout() -> Layout:
 @contextmanager
 def serving(layout: Layout, kind: type[Reflector] = Reflector) -> Iterator[Reflector]:
     """A reflector that serves in a thread until the block ends."""
-    ports = Ports(layout)
+    [ports] = open_ports(layout)
     reflector = kind(layout, MASTER, b"secret", b"bootboot", lambda: 1_764_000_000_000)
     wake, stop = os.pipe()
     thread = threading.Thread(target=ports.serve, args=(reflector, wake, lambda: False))
@@ -130,6 +130,19 @@ def test_a_tooth_is_pushed_and_witnessed_on_time() -> None:
         record = hear(control)[0].get(stun.RECORD)
         assert (record.outcome, record.requests, record.answers) == (stun.PUSHED, 1, 1)
         assert record.copies == 3 and record.mapped == tooth.getsockname()
+
+
+def test_a_device_is_told_the_ttl_and_dscp_with_which_its_request_came() -> None:
+    layout = small_layout()
+    at = (layout.addresses[0], 3478)
+    with serving(layout), client() as sock:
+        ask(sock, at, (stun.CONTROL, bytes(4)), (stun.PADDING, bytes(80)))
+        nonce = (stun.NONCE, hear(sock)[0].get(stun.NONCE))
+        for ttl, dscp in ((64, 0), (1, 46), (255, 63)):
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+            ask(sock, at, nonce, (stun.CONTROL, bytes(4)))
+            assert hear(sock)[0].get(stun.RECEIVED) == (ttl, dscp)
 
 
 class Misdirected(Reflector):
@@ -294,9 +307,12 @@ def test_a_key_file_of_the_wrong_kind_ends_with_2(tmp_path: Path) -> None:
         (["--address", "127.0.0.1"] * 2, "expected --address twice"),
         (["--address", "localhost"], "expected an IPv4 address, found 'localhost'"),
         (["--address", "::1"], "expected an IPv4 address, found '::1'"),
+        (["--processes", "0"], "expected 1 to 64, found '0'"),
+        (["--processes", "65"], "expected 1 to 64, found '65'"),
+        (["--processes", "two"], "expected 1 to 64, found 'two'"),
     ],
 )
-def test_wrong_addresses_end_with_2_and_say_what_was_expected(
+def test_wrong_arguments_end_with_2_and_say_what_was_expected(
     arguments: list[str], complaint: str
 ) -> None:
     status, said = run(*arguments, "--key-file", "none")

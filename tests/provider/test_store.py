@@ -4,15 +4,17 @@ import threading
 from dataclasses import replace
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from natwatch_provider.store import alerts, devices, streams
+from natwatch_provider.store import alerts, devices, latest, streams
 from natwatch_provider.store.alerts import Evidence
-from natwatch_provider.store.database import Database, is_away
+from natwatch_provider.store.database import Database, _migrations, is_away
 from natwatch_provider.store.keys import Key, context_of
-from natwatch_provider.store.schema import metadata
+from natwatch_provider.store.schema import lifetime, metadata
 from natwatch_provider.store.streams import MAX_GAPS, Stream
 from tests.provider.postgres import Cluster
 
@@ -28,6 +30,31 @@ def evidence(severity: str = "critical", rule: str = "short") -> Evidence:
 def test_the_migrations_make_the_schema_that_the_code_knows(database: Database) -> None:
     with database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_what_was_stored_before_the_latest_reports_were_kept_is_kept(address: str) -> None:
+    database = Database(address)
+    with database.writing() as connection:
+        config = _migrations()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO device (id, online, conn, first_seen, last_seen) "
+            "VALUES ('home-1', true, 1, 1, 1)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO lifetime (device, boot, seq, measurement, class, state, context, "
+            "measured, lo, method, alive, expired, unknown, seconds, bindings, bytes) VALUES "
+            "('home-1', 'b', 1, 1, 'udp/sip', 'stream', '-|-', 1, 39.6, 'comb', 1, 1, 0, 1, 1, 1)"
+        )
+    assert "expected schema version 0002, found 0001" in str(database.schema_trouble())
+    database.upgrade()
+    assert database.schema_trouble() is None
+    with database.reading() as connection:
+        (row,) = connection.execute(select(lifetime))
+        assert (row.lo, row.extends, row.difference) == (39.6, None, None)
+        assert latest.of_device(connection, "home-1") == {}
+    database.close()
 
 
 def test_an_upgrade_of_a_new_schema_changes_nothing(database: Database) -> None:

@@ -11,6 +11,9 @@ conntrack                           conntrack
 unshare                             util-linux
 mosquitto                           mosquitto
 /usr/lib/postgresql/*/bin/initdb    postgresql
+turnutils_natdiscovery              coturn
+/usr/sbin/stund                     stun-server
+stun                                stun-client
 shellcheck                          shellcheck
 gpgv                                gpgv
 /usr/share/keyrings/debian-archive-keyring.gpg  debian-archive-keyring
@@ -75,7 +78,10 @@ keep_from_starting_at_boot() {
     command -v systemctl >/dev/null || return 0
     for package in "$@"; do
         case $package in
-            mosquitto | postgresql | nftables) systemctl disable --quiet "$package" || true ;;
+            mosquitto | postgresql | nftables | coturn)
+                systemctl disable --quiet "$package" || true
+                ;;
+            stun-server) systemctl disable --quiet stun || true ;;
         esac
     done
 }

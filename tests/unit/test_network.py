@@ -63,3 +63,55 @@ def test_without_a_free_descriptor_the_local_address_is_unknown():
         assert network.local_address("127.0.0.1") is None
     finally:
         network.socket = socket
+
+
+# As Linux 6 prints it: one address of the machine's, its network, its broadcast address.
+TRIE = """Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     |-- 192.168.1.0
+        /24 link UNICAST
+Local:
+  +-- 0.0.0.0/0 2 0 2
+     +-- 127.0.0.0/8 2 0 2
+        +-- 127.0.0.0/31 1 0 0
+           |-- 127.0.0.0
+              /8 host LOCAL
+           |-- 127.0.0.1
+              /32 host LOCAL
+        |-- 127.255.255.255
+           /32 link BROADCAST
+     +-- 192.168.1.0/24 2 0 1
+        |-- 192.168.1.20
+           /32 host LOCAL
+           /32 link UNICAST
+        |-- 192.168.1.255
+           /32 link BROADCAST
+"""
+
+
+def test_the_machines_own_addresses_are_those_that_the_kernel_calls_local():
+    for name, text, expected in (
+        ("as Linux prints it", TRIE, ["127.0.0.1", "192.168.1.20"]),
+        ("twice, in two tables", TRIE + TRIE, ["127.0.0.1", "192.168.1.20"]),
+        ("nothing", "", []),
+        ("a leaf without a word on it", TRIE[: TRIE.rindex("/32")], ["127.0.0.1", "192.168.1.20"]),
+        ("no leaf", "/32 host LOCAL", []),
+    ):
+        found = network.addresses_of(text.split("\n"))
+        assert found == expected, (name, found)
+
+
+def test_this_machine_has_its_loopback_address_or_no_table():
+    found = network.own_addresses()
+    assert found == [] or "127.0.0.1" in found, found
+
+
+def test_a_machine_without_a_routing_tree_has_no_known_address():
+    usual = network._TRIE
+    network._TRIE = "/nowhere/fib_trie"
+    try:
+        assert network.own_addresses() == []
+    finally:
+        network._TRIE = usual

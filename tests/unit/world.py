@@ -5,6 +5,9 @@ tested in tests/provider and, with real NATs, in tests/lab. This one is for the 
 cases: an hour of watching takes a second.
 """
 
+import binascii
+import hashlib
+
 from nats import EXTERNAL, PUBLIC, Nat
 
 from natwatch.probes.teeth import COPIES
@@ -18,6 +21,7 @@ ADDRESS = "192.0.2.1"
 OTHER = "198.51.100.1"  # the reflector's second address
 INNER = "192.168.1.20"
 DELAY = 10  # ms one way
+NONCE_LIFE = 120000  # ms
 
 
 def other(local):
@@ -59,6 +63,8 @@ class Reflector:
         self.boot = b"bootboot"
         self.holds = {}
         self.sip = {}  # txid -> the SIP request that it came in
+        self.collecting = {}  # (source, local) of a collecting tooth -> its transaction id
+        self.copies = {}  # transaction id -> what came
         self.control = None
         self.silent = False
         self.asleep = (0, 0)  # from, to: looks at what came only afterwards
@@ -73,18 +79,25 @@ class Reflector:
         now = self.world.now
         if self.silent:
             return
-        request = sip.parse(data) if sip.looks_like(data) else None
-        message = stun.parse(data if request is None else request.payload())
+        try:
+            request = sip.parse(data) if sip.looks_like(data) else None
+            message = stun.parse(data if request is None else request.payload() or b"")
+        except (sip.SipError, stun.StunError):
+            self._collect(data, source, local)
+            return
         if request is not None:
             self.sip[message.txid] = request
         elif message.txid in self.sip:
             del self.sip[message.txid]
         reply = [(stun.XOR_MAPPED_ADDRESS, source)]
+        if message.has(stun.CONTROL):
+            reply.append((stun.RECEIVED, (64, 0)))
         if message.has(stun.HOLD):
             self._hold(message, source, local, now)
         elif message.has(stun.CONTROL):
             self._control(message, source, local, reply)
         else:
+            self._collect(data, source, local)
             reply.append((stun.OTHER_ADDRESS, other(local)))
             self._answer(message.txid, reply, source, local, None)
 
@@ -99,8 +112,9 @@ class Reflector:
 
     def _control(self, message, source, local, reply):
         about = [(stun.BOOT_ID, self.boot), (stun.TIME, 1700000000000 + self.world.now)]
-        if message.get(stun.NONCE) is None:
-            about += [(stun.ERROR_CODE, (438, "Stale Nonce")), (stun.NONCE, b"n" * 16)]
+        nonce = ("%016d" % self.world.now).encode()
+        if self._stale(message.get(stun.NONCE)):
+            about += [(stun.ERROR_CODE, (438, "")), (stun.NONCE, nonce)]
             self._answer(message.txid, about, source, local, klass=stun.ERROR)
             return
         self.control = (source, local)
@@ -111,7 +125,28 @@ class Reflector:
         for txid in asked:
             record = self.holds.get(txid) or stun.Record(txid, stun.UNSEEN)
             reply.append((stun.RECORD, record))
-        self._answer(message.txid, reply + about + [(stun.NONCE, b"n" * 16)], source, local)
+        for fetch in message.get_all(stun.FETCH):
+            reply.append((stun.COPY, self._copy(fetch)))
+        self._answer(message.txid, reply + about + [(stun.NONCE, nonce)], source, local)
+
+    def _stale(self, nonce):
+        return nonce is None or self.world.now - int(nonce) > NONCE_LIFE
+
+    def _collect(self, data, source, local):
+        txid = self.collecting.get((source, local))
+        if txid is not None and len(self.copies[txid]) < 32:
+            self.copies[txid].append(data)
+
+    def _copy(self, fetch):
+        copies = self.copies.get(fetch.txid, [])
+        if fetch.index >= len(copies):
+            return stun.Copy(fetch.index, len(copies))
+        data = copies[fetch.index]
+        text = binascii.b2a_base64(data[fetch.offset :][: stun.COPY_PART]).strip()
+        digest = hashlib.sha256(data).digest()
+        return stun.Copy(
+            fetch.index, len(copies), 64, 0, len(data), fetch.offset, digest, bytes(text)
+        )
 
     def _hold(self, message, source, local, now):
         hold = message.get(stun.HOLD)
@@ -124,7 +159,14 @@ class Reflector:
             record = stun.Record(message.txid, stun.HELD, mapped=source)
             record.last = now
             self.holds[message.txid] = record
+            if self._stale(message.get(stun.NONCE)):
+                record.outcome = stun.STALE_NONCE
+            elif hold.collect:
+                self.collecting[(source, local)] = message.txid
+                self.copies[message.txid] = []
         elif now - record.last > 2000:
+            return
+        if record.outcome == stun.STALE_NONCE:
             return
         record.requests += 1
         record.last = now

@@ -105,12 +105,15 @@ class Loop:
                 # timers deal with it; the reason is kept for the log.
                 self.send_error = error.errno
                 self._count("send_error_%s" % error.errno)
+                if hasattr(engine, "unsent"):
+                    engine.unsent(flow, error.errno)
 
     def _count(self, name):
         self.counters[name] = self.counters.get(name, 0) + 1
 
     def _open(self, engine, flow):
-        udp = self._ports.open()
+        fixed = engine.local_port(flow) if hasattr(engine, "local_port") else None
+        udp = self._ports.open(fixed)
         self._flows[(id(engine), flow)] = udp
         self._sockets[udp.fileno()] = (engine, flow, udp)
         self._poll.register(udp.fileno(), select.POLLIN)

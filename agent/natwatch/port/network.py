@@ -7,6 +7,7 @@ from natwatch import port
 
 _ROUTES = "/proc/net/route"  # Linux; one line a route
 _GATEWAY = 2  # RTF_GATEWAY
+_TRIE = "/proc/net/fib_trie"  # Linux; the routing tables as trees
 
 
 def gateway():
@@ -58,3 +59,31 @@ def local_address(destination):
     finally:
         if probe is not None:
             probe.close()
+
+
+def own_addresses():
+    """The machine's IPv4 addresses, sorted; empty where they cannot be known.
+
+    From the kernel's own table, since MicroPython cannot ask a socket.
+    """
+    try:
+        with open(_TRIE) as lines:
+            return addresses_of(lines)
+    except (OSError, ValueError):
+        return []
+
+
+def addresses_of(lines):
+    """The addresses that a routing table's *lines* (/proc/net/fib_trie) call the machine's own.
+
+    A leaf is a line ``|-- ADDRESS``; what it is to the kernel follows, one line a prefix:
+    ``/32 host LOCAL`` is an address of the machine.
+    """
+    found, leaf = set(), None
+    for line in lines:
+        words = line.split()
+        if len(words) == 2 and words[0] == "|--":
+            leaf = words[1]
+        elif words == ["/32", "host", "LOCAL"] and leaf is not None:
+            found.add(leaf)
+    return sorted(found)

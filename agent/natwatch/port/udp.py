@@ -22,8 +22,13 @@ class Ports:
         drawn = port.random(2)
         self._next = _FIRST + (drawn[0] << 8 | drawn[1]) % (_LAST - _FIRST)
 
-    def open(self):
-        """A Udp on the next free port. Raises OSError if there is none, or no descriptor left."""
+    def open(self, fixed=None):
+        """A Udp on the next free port, or on the port *fixed* that a phone would keep for ever.
+
+        Raises OSError if there is none, or no descriptor left.
+        """
+        if fixed is not None:
+            return Udp(fixed)
         for _ in range(200):
             number = self._next
             self._next = number + 1 if number < _LAST else _FIRST

@@ -15,4 +15,6 @@ is a number of the engine's own that stands for one UDP socket (a new number: a 
 and may have
 
     opened(flow, port)                  the flow's socket was opened on this local port
+    local_port(flow) -> int or None     which local port it must have; None: any that is fresh
+    unsent(flow, error)                 the system refused to send (an errno): no NAT's fault
 """

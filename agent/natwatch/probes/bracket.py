@@ -31,7 +31,7 @@ def weigh(teeth):
     """The Bracket that the spent *teeth* support, all of one regime of the NAT.
 
     ``lo`` is the longest silence survived (0 if none was), ``hi`` the shortest that was not and
-    lies above it. For a tooth without answer the NAT may have idled up to ``slack`` longer.
+    lies above it. The NAT may have idled up to ``slack`` longer than the reflector counted.
     """
     alive = [tooth for tooth in teeth if tooth.phase == ALIVE]
     expired = [tooth for tooth in teeth if tooth.phase == EXPIRED]
@@ -47,6 +47,33 @@ def weigh(teeth):
         unknown,
         len(ends) - len(above),
     )
+
+
+def difference(sip, bracket, stun_answered):
+    """What is otherwise for the spent teeth *sip*, oldest first, than for STUN on the same port.
+
+    A sentence, or None. One dead tooth may be lost packets: it takes two in a row. One living
+    tooth is proof. *stun_answered*: whether any STUN tooth's set-up was answered.
+    """
+    if stun_answered and len(sip) >= 2 and not [tooth for tooth in sip[-2:] if not tooth.mute]:
+        return "SIP is not answered, STUN to the same port is"
+    if bracket.hi is not None:
+        longer = [t.idle for t in sip if t.phase == ALIVE and t.idle >= bracket.hi]
+        if longer:
+            text = "a binding made by SIP lived %.1f s, by STUN to the same port it dies at %.1f s"
+            return text % (max(longer) / 1000, bracket.hi / 1000)
+    known = [t for t in sip if t.phase in (ALIVE, EXPIRED) and t.idle <= bracket.lo]
+    if len(known) >= 2 and known[-1].phase == known[-2].phase == EXPIRED:
+        text = (
+            "a binding made by SIP was dead after %.1f s, by STUN to the same port it lives %.1f s"
+        )
+        return text % (known[-1].idle / 1000, bracket.lo / 1000)
+    return None
+
+
+def counts(teeth):
+    """{"alive": n, "expired": n, "unknown": n} of spent *teeth*."""
+    return dict([(p, len([t for t in teeth if t.phase == p])) for p in (ALIVE, EXPIRED, UNKNOWN)])
 
 
 def geometric(low, high, most):

@@ -1,5 +1,6 @@
 """What the engines that ask teeth have in common: the calls of the loop, and the result's form."""
 
+from natwatch.probes.bracket import counts, difference
 from natwatch.probes.teeth import Teeth
 
 # Port class -> the lowest and the highest of the reflector's ports that belong to it.
@@ -63,11 +64,12 @@ class Engine:
         self.teeth.take_finished()
         self.done = True
 
-    def _tell(self, measurement, bracket, method, cost, reason=None):
+    def _tell(self, measurement, bracket, method, cost, reason=None, sip=()):
         """Put one result out, a dict as in docs/telemetry.md.
 
         *measurement* numbers the engine's independent measurements: results of one number share
-        bindings. With a *reason* the lifetime is unknown. *cost* holds what it cost.
+        bindings. With a *reason* the lifetime is unknown. *cost* holds what it cost. *sip* are
+        spent teeth that spoke SIP, and do not enter the bracket.
         """
         result = {
             "measurement": measurement,
@@ -84,6 +86,11 @@ class Engine:
             "at_once": self.teeth.most_at_once,
         }
         result.update(cost)
+        if sip:
+            result["sip"] = counts(sip)
+            unlike = difference(sip, bracket, bracket.alive + bracket.expired > 0)
+            if unlike is not None:
+                result["difference"] = unlike
         if reason is not None:
             result["lo"] = result["hi"] = None
             result["reason"] = reason[:200]

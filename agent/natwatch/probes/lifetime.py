@@ -14,6 +14,12 @@ gives both the same answer, a restart does not. And a refining comb has *sentine
 after another, that ask a silence known to be survived: a death counts only if some sentinel
 idled through it and lived. What contradicts itself is thrown away and measured anew, never
 averaged.
+
+So it is with a public address that changes meanwhile: what was known under the former address is
+thrown away, and no bracket mixes both.
+
+On port 5060 a router may treat SIP otherwise than STUN. So a few teeth of the refining comb speak
+SIP; they are compared with the bracket and never enter it.
 """
 
 from natwatch.probes.bracket import FLOOR, Bracket, confirming, geometric, linear, weigh
@@ -34,6 +40,8 @@ _SENTINELS = 4  # beside the first two, at most, in one refining comb
 # Numbers of combs; the refining ones count from 1.
 SENTINEL = -1
 TWINS = (-2, -3)
+SIP = -4
+_SIP_TEETH = 3
 
 
 class Lifetime(Engine):
@@ -54,6 +62,9 @@ class Lifetime(Engine):
         self.phase = None
         self.bracket = None
         self._spent = []
+        self._sip = []  # spent teeth that spoke SIP
+        self._speaks_sip = key[0] == "udp/sip" and teeth is None
+        self._since = None  # ms at which the present attempt began
         self._combs = {}  # number of a twin comb -> its Bracket, decided and not yet told
         self._later = 0  # ms between the openings of the twin combs
         self._passes = 0
@@ -64,7 +75,7 @@ class Lifetime(Engine):
         self._bytes_before = None
 
     def start(self, now):
-        self._started = now
+        self._started = self._since = now
         self._bytes_before = self.session.bytes
         self._comb(FLOOR, now)
 
@@ -102,17 +113,32 @@ class Lifetime(Engine):
         later = max(_SENTINEL_LATER, bracket.width // _SENTINELS)
         count = 2 + bracket.width // later if bracket.lo else 0
         self._sentinels = count
+        room = self.bindings - count
+        if self._speaks_sip and bracket.lo:
+            room -= _SIP_TEETH
+            self._ask_sip(bracket, now)
         for index in range(count):
             self.teeth.add(bracket.lo, SENTINEL, now + index * later)
-        for ask in linear(bracket.lo, bracket.hi, _STEP, self.bindings - count):
+        for ask in linear(bracket.lo, bracket.hi, _STEP, room):
             self.teeth.add(ask, self._passes, now)
+
+    def _ask_sip(self, bracket, now):
+        """Two that are to live, with the last copy where STUN was seen to live; one beyond."""
+        low = max(FLOOR, bracket.lo - COPY_SPAN)
+        for ask in (low, low, bracket.hi):
+            self.teeth.add(ask, SIP, now, sip=True)
 
     def _progress(self, now):
         finished = self.teeth.take_finished()
         if not finished or self.done:
             return
-        self._spent += finished
-        if self.phase == REFINE:
+        self._sip += [tooth for tooth in finished if tooth.comb == SIP]
+        self._spent += [tooth for tooth in finished if tooth.comb != SIP]
+        moved = self.teeth.moved(self._since)
+        if moved is not None:
+            self._spent, self._thrown = [], []  # they speak of the former address
+            self._anew(moved, now)
+        elif self.phase == REFINE:
             self._refine_progress(now)
         elif len(self._spent) >= _BLIND and not [t for t in self._spent if t.phase != UNKNOWN]:
             self._anew(self._reasons(), now)
@@ -145,7 +171,8 @@ class Lifetime(Engine):
         deaths = [tooth for tooth in mine if tooth.phase == EXPIRED]
         lives = [tooth for tooth in self._spent if tooth.phase != EXPIRED]
         guarded = self._guarded(deaths)
-        if self.teeth.waiting():
+        waiting = [tooth for tooth in self.teeth.waiting() if tooth.comb != SIP]
+        if waiting:
             if not deaths or not guarded or not self._decided(lives + deaths, self._passes):
                 return
         self._give_up_rest(now)
@@ -155,7 +182,7 @@ class Lifetime(Engine):
             self._anew(_CONTRADICTION, now)
         elif bracket.hi is None:
             self._nothing_died(bracket, now)
-        elif deaths and guarded and bracket.width <= _NARROW:
+        elif deaths and guarded and bracket.width <= _NARROW + max([t.slack for t in deaths]):
             self._finish(bracket, now)
         elif self._passes < _PASSES:
             self._refine(bracket, now)
@@ -195,6 +222,8 @@ class Lifetime(Engine):
             self._waver(reason, now)
             return
         self._spent = []
+        self._sip = []
+        self._since = now
         self._passes = 0
         self._comb(FLOOR, now)
 
@@ -216,6 +245,7 @@ class Lifetime(Engine):
         counts = (len(alive), len(above), 0, len(ends) - len(above))
         self._passes = 0
         self._combs = {}
+        self._sip = []  # where STUN contradicts itself there is nothing to compare with
         self._finish(Bracket(lo, min(above), *counts), now)
 
     def _nothing_died(self, bracket, now):
@@ -293,7 +323,8 @@ class Lifetime(Engine):
         self._tell_twins(now)  # those whose brackets were too wide to tell a restart from a timer
         # After a confirmation this result uses the bindings of both combs: it is no third
         # measurement, and bears the number of the first.
-        self._tell(1, bracket, "refined" if self._passes else "comb", self._cost(now))
+        method = "refined" if self._passes else "comb"
+        self._tell(1, bracket, method, self._cost(now), sip=self._sip)
 
     def _cost(self, now):
         return {

@@ -15,7 +15,7 @@ _RETRIES = (300, 400, 600, 1000, 1500)  # ms to wait for an answer, try by try
 _BACK_OFF = (2000, 4000, 8000, 16000, 30000)  # ms of rest after a round of tries without answer
 _STALE_MOST = 3  # "stale nonce" so often in a row means more than a stale nonce
 _AUDIT_MOST = 16  # ids in one request
-_PADDED = 160  # bytes; a request without a nonce is at least this long, so it can be answered
+_PADDED = 112  # bytes; no request is shorter, since "stale nonce" and a nonce (100) must fit
 
 
 class Session:
@@ -52,6 +52,8 @@ class Session:
         self._needs = []  # instants at which the control flow must be fresh
         self._audits = []
         self._cancels = []
+        self._fetches = []
+        self._fetching = None  # the Fetch in the request under way
         self._wanted = False
         self._sends = []
         self._notices = []
@@ -82,6 +84,10 @@ class Session:
         """Ask the reflector not to push for this transaction any more."""
         self._cancels.append(txid)
 
+    def fetch(self, txid, index, offset=0):
+        """Ask for a part of the *index*-th copy of what the collecting tooth *txid* received."""
+        self._fetches.append(stun.Fetch(txid, index, offset))
+
     # The engine's calls
 
     def start(self, now):
@@ -104,7 +110,7 @@ class Session:
             return sent + _RETRIES[attempt]
         if self._rest_until is not None:
             return self._rest_until
-        if self._wanted or self._audits or self._cancels:
+        if self._wanted or self._audits or self._cancels or self._fetches:
             return 0
         if self._needs:
             return min(self._needs) - _LEAD
@@ -129,7 +135,11 @@ class Session:
         return sends
 
     def take_notices(self):
-        """("ready",), ("witness", Pushed), ("record", Record) or ("restarted",), oldest first."""
+        """What came, oldest first.
+
+        ("ready",), ("witness", Pushed), ("record", Record), ("restarted",), or ("copy", txid,
+        Copy): None instead of the Copy if the reflector knows no copies.
+        """
         notices, self._notices = self._notices, []
         return notices
 
@@ -148,12 +158,13 @@ class Session:
             # One exchange half a second ago serves every witness that is due within the next.
             recent = self._answered_at is not None and now - self._answered_at < 500
             self._wanted = self._wanted or not recent
-        if self._wanted or self._audits or self._cancels:
+        if self._wanted or self._audits or self._cancels or self._fetches:
             self._wanted = False
             self._ask(now)
 
     def _ask(self, now):
         self._asked_at = now
+        self._fetching = None
         txid = self.random(12)
         attributes = [(stun.USERNAME, self.device)]
         if self._nonce is not None:
@@ -163,6 +174,9 @@ class Session:
             attributes.append((stun.CANCEL, self._cancels[:_AUDIT_MOST]))
         elif self._audits:
             attributes.append((stun.AUDIT, self._audits[:_AUDIT_MOST]))
+        elif self._fetches:  # one a request: a copy in the answer is long enough
+            self._fetching = self._fetches[0]
+            attributes.append((stun.FETCH, self._fetching))
         data = stun.build(stun.REQUEST, txid, attributes, self.key)
         if len(data) < _PADDED:
             attributes.append((stun.PADDING, bytes(_PADDED - len(data))))
@@ -250,6 +264,7 @@ class Session:
         if code == 438 and message.has(stun.NONCE) and self._stale < _STALE_MOST:
             self._ask(now)
             return
+        self._fetched(None)
         self._rest_until = now + _BACK_OFF[-1]
         text = "the reflector at %s port %d refuses this device's requests with error %d"
         self.trouble = text % (self.endpoint + (code,))
@@ -265,4 +280,12 @@ class Session:
         self._cancels = [txid for txid in self._cancels if txid not in told]
         for record in records:
             self._notices.append(("record", record))
+        self._fetched(message.get(stun.COPY))
         self._notices.append(("ready",))
+
+    def _fetched(self, copy):
+        """The request that asked for a copy was answered, perhaps without one."""
+        if self._fetching is not None:
+            self._fetches.remove(self._fetching)
+            self._notices.append(("copy", self._fetching.txid, copy))
+            self._fetching = None

@@ -56,6 +56,7 @@ _REPEATS = (500, 1000)  # ms after the first sending; a third would come too nea
 _TOO_LATE = 1800  # ms: an answer after this came from a flow that may be a stream by now
 _TOO_LONG = 1000  # ms by which the pause of a stream may be late
 _GRACE = 250  # ms past the last copy before silence counts
+_UNANSWERED = "no answer to the set-up"
 _NOT_REFRESHED = "the push that was to refresh the binding did not arrive"
 _AUDIT_TIME = 8000  # ms to wait for the audit
 
@@ -89,6 +90,11 @@ class Tooth:
     @property
     def spent(self):
         return self.phase in (ALIVE, EXPIRED, UNKNOWN)
+
+    @property
+    def mute(self):
+        """Whether its set-up was never answered, though sent as often as it may be."""
+        return self.phase == UNKNOWN and self.reason == _UNANSWERED
 
     @property
     def began(self):
@@ -214,7 +220,7 @@ class Teeth:
             if waited >= _TOO_LATE:
                 if tooth.sent:
                     self.session.cancel(tooth.txid)
-                self._advance(tooth, "unanswered", now, "no answer to the set-up")
+                self._advance(tooth, "unanswered", now, _UNANSWERED)
             elif tooth.phase == GREETING:
                 self._greet(tooth, now)
             else:
@@ -313,6 +319,8 @@ class Teeth:
             self._advance(tooth, "moved", now, "the mapped address changed during the set-up")
         else:
             tooth.mapped = mapped
+            # A NAT that packets from outside do not refresh counts from the request on.
+            tooth.slack = now - tooth.first_sent
             self._saw(tooth, now)
             self._advance(tooth, "answered", now)
 
@@ -402,7 +410,7 @@ class Teeth:
         self.counters[name] = self.counters.get(name, 0) + 1
 
     def _wait(self, tooth, now):
-        tooth.due = now + tooth.ask + tooth.slack
+        tooth.due = now + tooth.ask + (tooth.slack if self.state == ONEWAY else 0)
         tooth.timer = tooth.due + COPY_SPAN + _GRACE + 2 * self.session.rtt
         self.session.keep_fresh(tooth.due)
 

@@ -20,6 +20,11 @@ REASONS = {
     "duplicate": "a report that was stored before",
     "unknown_kind": "a report of a kind not known here, stored as it is",
     "bad_lifetime": "a lifetime report with a wrong or missing field, stored as it is",
+    "bad_resident": "a resident report with a wrong or missing field, stored as it is",
+    "bad_nat": "a nat report with a wrong or missing field, stored as it is",
+    "bad_keepalives": "a keepalives report with a wrong or missing field, stored as it is",
+    "bad_advice": "an advice report with a wrong or missing field, stored as it is",
+    "bad_plan": "a plan report with a wrong or missing field, stored as it is",
     "refused": "a message that the database refused",
     "queue_full": "a message that found the queue full; the device sends it again",
 }

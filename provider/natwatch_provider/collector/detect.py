@@ -20,7 +20,7 @@ A rule is raised by two independent measurements (another number, or another boo
 "below" with none between them that contradicts, and cleared by three that say "above". One
 measurement alone never raises anything: a wrong verdict is worse than none. Nor does a watch
 alone, however often it speaks: a router's restart kills all that is watched, and no timer shrank.
-An all-clear it may give alone, since life is proof.
+An all-clear it may give alone, since life is proof. A check is a watch that looks but seldom.
 
 While a rule is raised, its value is told anew when it has moved: two say that it is wholly below
 0.8 of what was told, or three that this is wholly below 0.8 of it. Wobble is no move.
@@ -41,10 +41,14 @@ DAY = 86400.0
 NARROW_S, NARROW = 3.0, 0.15  # a watch's bracket no wider than either saw both its sides
 BEST_DAYS = 90  # a slow decline is compared with the best baseline of these days
 
+# Methods that look at the value known with a few teeth, and search nothing.
+WATCHING = ("watch", "check")
+
 SEVERITY = {"relative": "warning", "short": "critical", "thin": "warning"}
 
 # The keepalive refreshes the binding of the registered phone, which is made to the SIP port
-# and has been answered. The other keys have no keepalive to be compared with.
+# and has been answered. The other keys have no keepalive to be compared with; nor has state
+# refreshed, which is what packets from outside keep alive.
 KEPT_ALIVE = (("udp/sip", "replied"), ("udp/sip", "stream"))
 
 
@@ -218,7 +222,7 @@ def _beside_margin(bracket: Bracket, method: str, margin: float) -> str | None:
         return "above"
     # Without an upper edge lo is only where the search or a watch ended. A watch sees only which
     # of its few teeth died: its low edge is where a guard tooth happened to stand.
-    if bracket.hi is None or (method == "watch" and bracket.hi > margin):
+    if bracket.hi is None or (method in WATCHING and bracket.hi > margin):
         return None
     return "below"
 
@@ -236,7 +240,7 @@ def _vote(
     the tightest bracket of those that decided it.
     """
     # The same bindings searched more closely, or the same watch: the later word holds.
-    watching = measurement.method == "watch" and not rule.raised
+    watching = measurement.method in WATCHING and not rule.raised
     witness = "watch" if watching else measurement.ref
     rule.votes = [vote for vote in rule.votes if vote[0] != witness]
     if says is None:
@@ -302,7 +306,7 @@ def _is_sound(bracket: Bracket, method: str, old: Bracket | None) -> bool:
         return True
     if bracket.hi is None:
         return old is None
-    return method != "watch" or bracket.width <= max(NARROW_S, NARROW * bracket.hi)
+    return method not in WATCHING or bracket.width <= max(NARROW_S, NARROW * bracket.hi)
 
 
 def _keep(history: History, measurement: Measurement, bracket: Bracket, span_s: float) -> None:

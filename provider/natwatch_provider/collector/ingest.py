@@ -11,14 +11,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from natwatch.wire import telemetry
-from natwatch_provider.store import devices, reports, streams
+from natwatch_provider.store import devices, latest, reports, streams
 from natwatch_provider.store.devices import Device
 from natwatch_provider.store.keys import Key, context_of
 from natwatch_provider.store.streams import Stream
 
 from .detect import Bracket, Measurement
+from .fields import Rejected
 from .judge import Judged, Rules, judge
-from .messages import Lifetime, Presence, Rejected, Report, lifetime
+from .kinds import CHECKED, Lifetime, check, lifetime
+from .messages import Presence, Report
 
 FUTURE_S = 300.0  # a device clock further ahead than this is wrong, whatever it says of itself
 PAST_S = 30 * 86400.0  # a report older than any spool keeps it has a wrong clock
@@ -42,6 +44,7 @@ class _Rows:
 
     reports: list[dict[str, Any]] = field(default_factory=list)
     lifetimes: list[dict[str, Any]] = field(default_factory=list)
+    latest: list[dict[str, Any]] = field(default_factory=list)
     judged: dict[str, list[Judged]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -65,6 +68,7 @@ def ingest(
             _take_report(device, stream, one, rows, outcome)
             sequences[(one.device, one.boot)].add(one.seq)
     reports.add(connection, rows.reports, rows.lifetimes)
+    latest.keep(connection, rows.latest)
     for name, judged in sorted(rows.judged.items()):
         keepalive = known[name].keepalive_s
         outcome.lines += judge(connection, name, keepalive, judged, rules, now)
@@ -109,15 +113,21 @@ def _take_report(
             "data": one.text,
         }
     )
-    if one.kind != "lifetime":
-        # Stored all the same: were it not acknowledged, a newer agent would send it for ever.
-        outcome.dropped.append(("unknown_kind", one.device, one.kind))
-        return
     try:
-        value = lifetime(one.data)
+        if one.kind == "lifetime":
+            _take_lifetime(one, time, rows)
+        elif one.kind in CHECKED:
+            check(one.kind, one.data)
+            rows.latest.append(_latest_row(one, time))
+        else:
+            # Stored all the same: were it not acknowledged, a newer agent would send it for ever.
+            outcome.dropped.append(("unknown_kind", one.device, one.kind))
     except Rejected as error:
         outcome.dropped.append((error.reason, one.device, str(error)))
-        return
+
+
+def _take_lifetime(one: Report, time: float, rows: _Rows) -> None:
+    value = lifetime(one.data)
     key = Key(value.port_class, value.state, context_of(value.gateway, value.public))
     rows.lifetimes.append(_lifetime_row(one, value, key, time))
     rows.judged[one.device].append(Judged(key, _measurement(one, value, time)))
@@ -139,6 +149,17 @@ def _time_of(one: Report, stream: Stream) -> tuple[float, str]:
 def _measurement(one: Report, value: Lifetime, time: float) -> Measurement:
     bracket = None if value.lo is None else Bracket(value.lo, value.hi)
     return Measurement(f"{one.boot}:{value.measurement}", time, bracket, value.method)
+
+
+def _latest_row(one: Report, time: float) -> dict[str, Any]:
+    return {
+        "device": one.device,
+        "kind": one.kind,
+        "boot": one.boot,
+        "seq": one.seq,
+        "time": time,
+        "data": one.text,
+    }
 
 
 def _lifetime_row(one: Report, value: Lifetime, key: Key, time: float) -> dict[str, Any]:
@@ -164,4 +185,6 @@ def _lifetime_row(one: Report, value: Lifetime, key: Key, time: float) -> dict[s
         "bindings": value.bindings,
         "bytes": value.bytes,
         "period": value.period,
+        "extends": value.extends,
+        "difference": value.difference,
     }

@@ -13,9 +13,10 @@ from typing import Protocol
 from natwatch_provider.store.database import Database, is_away, what_it_said
 
 from .counts import Counts
+from .fields import Rejected
 from .ingest import Outcome, Ranges, ingest
 from .judge import Rules
-from .messages import Message, Presence, Rejected, Report, device_of, parse
+from .messages import Message, Presence, Report, device_of, parse
 
 log = logging.getLogger("natwatch.collector")
 

@@ -10,6 +10,12 @@ from natwatch_provider.store.keys import Key
 
 from .detect import Change
 
+_PORTS = {
+    "udp/sip": "the SIP port",
+    "udp/stun": "the STUN port",
+    "udp/rtp": "a media port",
+}
+
 
 def describe(worst: Evidence, everything: list[Evidence], keepalive: float) -> dict[str, Any]:
     """The columns kind, text and keepalive_s of an alert with *everything* as evidence."""
@@ -31,8 +37,7 @@ def cleared(number: int, device: str, key: Key, change: Change) -> str:
     """``ALERT 1 CLEARED device=… key=… now=…: what it means``."""
     return (
         f"ALERT {number} CLEARED device={device} key={_key(key)} "
-        f"now={seconds(change.new.lo, change.new.hi)}: the NAT keeps the phone's binding "
-        "long enough again; incoming calls arrive"
+        f"now={seconds(change.new.lo, change.new.hi)}: {_good_again(key)}"
     )
 
 
@@ -55,11 +60,33 @@ def _meaning(worst: Evidence, keepalive: float) -> str:
             f"the phone's keepalive every {keepalive:g}s still holds the binding, with a margin "
             "of under a quarter; one that comes late or is lost costs incoming calls"
         )
+    if worst.key.state == "refreshed":
+        return (
+            f"a binding to {_PORTS[worst.key.port_class]} that both sides have used is forgotten "
+            f"{low:.0f}s after the last packet that refreshed it"
+        )
+    if worst.key.port_class == "udp/rtp":
+        return (
+            f"a phone that sends no sound for longer than {low:.0f}s of a call (on hold, silence "
+            "suppressed) no longer hears the other side"
+        )
+    if worst.key.port_class == "udp/stun":
+        return (
+            f"a binding to {_PORTS['udp/stun']} is forgotten after {low:.0f}s of silence; what "
+            "the phone keeps open there must be refreshed sooner"
+        )
     held = f"; one every {keepalive:g}s still holds the binding" if low >= keepalive else ""
+    unanswered = " goes unanswered and" if worst.key.state == "oneway" else ""
     return (
-        f"a phone whose keepalive is longer than {low:.0f}s loses incoming calls between two "
-        f"keepalives{held}"
+        f"a phone whose keepalive{unanswered} is longer than {low:.0f}s loses incoming calls "
+        f"between two keepalives{held}"
     )
+
+
+def _good_again(key: Key) -> str:
+    if key.port_class == "udp/sip" and key.state != "refreshed":
+        return "the NAT keeps the phone's binding long enough again; incoming calls arrive"
+    return f"the NAT keeps bindings to {_PORTS[key.port_class]} as long as before again"
 
 
 def _key(key: Key) -> str:

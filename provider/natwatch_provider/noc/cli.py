@@ -15,12 +15,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from natwatch_provider.store import devices, overview
 from natwatch_provider.store.database import Database, what_it_said
 
+from . import page
+from .page import calls_arrive
 from .tables import age, lifetime, moment, table
 
 EXAMPLES = """\
 examples:
   natwatch-noc --database sqlite:////var/lib/natwatch/natwatch.db devices
   export NATWATCH_DATABASE=postgresql:///natwatch
+  natwatch-noc device home-1
   natwatch-noc lifetimes home-1 --limit 50
   natwatch-noc alerts --all --json
 
@@ -87,30 +90,38 @@ def _show_devices(found: list[overview.Row], now: float, out: TextIO) -> None:
             one["id"],
             "online" if one["online"] else "offline",
             age(one["last_seen"], now),
+            calls_arrive(one["resident"], now),
             one["severity"] or "-",
             lifetime(one["lo"], one["hi"]),
             one["state"] or "-",
             age(one["measured"], now),
-            one["version"] or "-",
-            one["interpreter"] or "-",
         ]
         for one in found
     ]
-    titles = ["DEVICE", "NOW", "LAST SEEN", "ALERT", "SIP LIFETIME", "STATE", "MEASURED"]
-    table([*titles, "VERSION", "INTERPRETER"], rows, out)
+    titles = ["DEVICE", "NOW", "SEEN", "CALLS ARRIVE", "ALERT", "SIP LIFETIME", "STATE", "AGE"]
+    table(titles, rows, out)
+
+
+def _read_device(connection: Connection, options: argparse.Namespace) -> overview.Row:
+    _known(connection, options.device)
+    return overview.page(connection, options.device)
 
 
 def _read_lifetimes(connection: Connection, options: argparse.Namespace) -> dict[str, Any]:
-    if not devices.known(connection, options.device):
-        raise Failed(
-            f"expected a device that has reported, found {options.device!r}, which has not; "
-            "natwatch-noc devices lists them"
-        )
+    _known(connection, options.device)
     return {
         "device": options.device,
         "keys": overview.keys(connection, options.device),
         "measurements": overview.lifetimes(connection, options.device, options.limit),
     }
+
+
+def _known(connection: Connection, name: str) -> None:
+    if not devices.known(connection, name):
+        raise Failed(
+            f"expected a device that has reported, found {name!r}, which has not; "
+            "natwatch-noc devices lists them"
+        )
 
 
 def _show_lifetimes(found: dict[str, Any], now: float, out: TextIO) -> None:
@@ -204,6 +215,8 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     verb("devices", _read_devices, _show_devices, "every device, and how it is")
+    one = verb("device", _read_device, page.show, "how one device is, on one page")
+    one.add_argument("device", metavar="DEVICE", help="its id")
     one = verb("lifetimes", _read_lifetimes, _show_lifetimes, "what a device measured")
     one.add_argument("device", metavar="DEVICE", help="its id")
     one.add_argument("--limit", type=_limit, default=20, help="measurements shown (20)")

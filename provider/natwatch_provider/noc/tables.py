@@ -3,7 +3,7 @@
 import time
 from typing import TextIO
 
-_COLOURS = {"critical": "31;1", "warning": "33", "online": "32", "offline": "31"}
+_COLOURS = {"critical": "31;1", "warning": "33", "online": "32", "offline": "31", "NO": "31;1"}
 
 
 def table(titles: list[str], rows: list[list[str]], out: TextIO) -> None:
@@ -23,6 +23,11 @@ def lifetime(low: float | None, high: float | None) -> str:
     if low is None:
         return "unknown"
     return f"over {low:g} s" if high is None else f"{low:.1f} to {high:.1f} s"
+
+
+def percent(share: float) -> str:
+    """``99.8 %``. What is not all is never rounded up to 100."""
+    return f"{share if share == 100 else min(round(share, 1), 99.9):.1f} %"
 
 
 def age(at: float | None, now: float) -> str:

@@ -7,16 +7,27 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 
 from natwatch_provider.reflector.core import Reflector
 from natwatch_provider.reflector.keyfile import KeyFileError, read_master
 from natwatch_provider.reflector.layout import Layout
-from natwatch_provider.reflector.sockets import Ports, Signals, SocketsError
+from natwatch_provider.reflector.siblings import Siblings
+from natwatch_provider.reflector.sockets import Ports, Signals, SocketsError, open_ports
+from natwatch_provider.reflector.workers import WorkerDied, Workers
+
+MAX_PROCESSES = 64  # each tells all others of every control request
 
 
 def log(text: str) -> None:
     """One line on stderr, where service managers look."""
     print(f"natwatch-reflector: {text}", file=sys.stderr, flush=True)
+
+
+def wall() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def _address(text: str) -> str:
@@ -26,13 +37,20 @@ def _address(text: str) -> str:
         raise argparse.ArgumentTypeError(f"expected an IPv4 address, found {text!r}") from None
 
 
+def _processes(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_PROCESSES:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected 1 to {MAX_PROCESSES}, found {text!r}")
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="natwatch-reflector",
         description="The far end of natwatch's probes, on 3478, 3479, 5060 and 8000-10000 (UDP).",
-        usage="%(prog)s --address A --address B --key-file F",
+        usage="%(prog)s --address A --address B --key-file F [--processes N]",
         epilog="Counters are logged as JSON on SIGUSR1 and at the end. Exit code 0: stopped;"
-        " 1: a port or an address cannot be had; 2: wrong arguments or key file.",
+        " 1: a port or an address cannot be had, or one of the processes died;"
+        " 2: wrong arguments or key file.",
     )
     parser.add_argument(
         "--address", action="append", required=True, type=_address, metavar="A",
@@ -41,6 +59,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--key-file", required=True, metavar="F",
         help="the reflector master key: 32 bytes or more in hex, not readable by others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=_processes, default=1, metavar="N",
+        help="share the work among N processes, by the source address of what comes (default 1)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if len(set(options.address)) != 2 or len(options.address) != 2:
@@ -60,29 +82,54 @@ def main(arguments: list[str] | None = None) -> int:
     first, second = options.address
     layout = Layout((first, second))
     try:
-        ports = Ports(layout)
+        ports = open_ports(layout, options.processes)
     except SocketsError as error:
         log(str(error))
         return 1
-    reflector = Reflector(
-        layout, master, os.urandom(32), os.urandom(8), lambda: time.time_ns() // 1_000_000
-    )
+    # Drawn once: to a device all processes are one reflector.
+    secret, boot_id = os.urandom(32), os.urandom(8)
+
+    def build(siblings: Siblings | None = None) -> Reflector:
+        return Reflector(layout, master, secret, boot_id, wall, siblings=siblings)
+
+    ready = f"ready on {first} and {second}, {len(layout.endpoints())} ports"
+    if options.processes == 1:
+        return _alone(ports[0], build(), ready)
+    return _shared(ports, build, ready)
+
+
+def _alone(ports: Ports, reflector: Reflector, ready: str) -> int:
     signals = Signals([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-
-    def log_counters() -> None:
-        log("counters " + json.dumps(reflector.counters, sort_keys=True))
-
-    def on_signal() -> bool:
-        arrived = signals.read()
-        if signal.SIGUSR1 in arrived:
-            log_counters()
-        return not {signal.SIGTERM, signal.SIGINT} & set(arrived)
-
-    log(f"ready on {first} and {second}, {len(layout.endpoints())} ports")
-    ports.serve(reflector, signals.wake, on_signal)
+    log(ready)
+    ports.serve(reflector, signals.wake, lambda: _goes_on(signals.read(), reflector.counters.copy))
     ports.close()
-    log_counters()
+    _log_counters(reflector.counters)
     return 0
+
+
+def _shared(ports: list[Ports], build: Callable[[Siblings], Reflector], ready: str) -> int:
+    workers = Workers(ports, build)
+    signals = Signals([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGCHLD])
+    log(f"{ready}, {len(ports)} processes")
+    status = 0
+    try:
+        workers.watch(signals, lambda arrived: _goes_on(arrived, workers.counters))
+    except WorkerDied as death:
+        log(f"{death}; the others are ended, since its devices are served by nobody. Start again")
+        status = 1
+    _log_counters(workers.end())
+    return status
+
+
+def _goes_on(arrived: list[int], counters: Callable[[], Counter[str]]) -> bool:
+    """Do what the signals say; whether to go on."""
+    if signal.SIGUSR1 in arrived:
+        _log_counters(counters())
+    return not {signal.SIGTERM, signal.SIGINT} & set(arrived)
+
+
+def _log_counters(counters: Counter[str]) -> None:
+    log("counters " + json.dumps(counters, sort_keys=True))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from itertools import count
 from typing import Protocol
 
 from natwatch.wire import stun
-from natwatch_provider.reflector.copies import Copies, Room
 from natwatch_provider.reflector.holds import Holds
 from natwatch_provider.reflector.layout import Arrival, Datagram, Endpoint
 from natwatch_provider.reflector.nonce import GOOD, Nonces
@@ -81,8 +80,9 @@ class Controls:
         fetches = message.get_all(stun.FETCH)
         if len(audit) + len(cancel) > MAX_IDS:
             return self._error("control_too_many_ids", 400, [], key, message, arrival)
-        if len(fetches) > 1:
-            return self._error("control_too_many_fetches", 400, [], key, message, arrival)
+        if len(fetches) > 1 or (fetches and (audit or cancel)):
+            # One copy's part is as much as fits into one answer that no router has to fragment.
+            return self._error("control_not_alone", 400, [], key, message, arrival)
         self._register(name, key, message.get(stun.CONTROL)[:4], arrival)
         answer = _Answer(name, key, message, arrival)
         answer.txids = audit + cancel
@@ -122,7 +122,8 @@ class Controls:
     def handle_timer(self, now: int) -> list[Datagram]:
         """The answers that waited long enough; what no sibling told is unseen."""
         late = [number for number, answer in self._waiting.items() if answer.due <= now]
-        self._counters["sibling_missing"] += len(late)
+        for _ in late:
+            self._counters["sibling_missing"] += 1
         return [self._finish(self._waiting.pop(number), now) for number in late]
 
     def _register(self, name: str, key: bytes, tag: bytes, arrival: Arrival) -> None:
@@ -159,12 +160,18 @@ class Controls:
         for txid in answer.txids:
             record = answer.records.get(txid) or stun.Record(txid, stun.UNSEEN)
             attributes.append((stun.RECORD, record))
-        for fetch in message.get_all(stun.FETCH):
-            tooth = self._holds.find(answer.name, fetch.txid)
-            copies = tooth.copies if tooth else Copies(Room(0))
-            attributes.append((stun.COPY, copies.fetch(fetch)))
+        attributes += self._copies(answer.name, message)
         data = stun.build(stun.SUCCESS, message.txid, attributes, answer.key)
         return Datagram(arrival.local, arrival.source, bytes(data))
+
+    def _copies(self, name: str, message: stun.Message) -> Attributes:
+        """At most one COPY: none where a sibling, that is not asked for copies, may have it."""
+        for fetch in message.get_all(stun.FETCH):
+            if tooth := self._holds.find(name, fetch.txid):
+                return [(stun.COPY, tooth.copies.fetch(fetch))]
+            if self._siblings is None or self._siblings.others == 0:
+                return [(stun.COPY, stun.Copy(fetch.index, 0))]
+        return []
 
     def _fresh(self, source: Endpoint, now: int) -> Attributes:
         return [

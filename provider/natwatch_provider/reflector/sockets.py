@@ -1,19 +1,32 @@
-"""The reflector's sockets and its one loop: feed the core, send what it says, wake for timers."""
+"""The reflector's sockets and its one loop: feed the core, send what it says, wake for timers.
 
+Several processes may share every port; then each datagram goes to the process that its source
+address selects, so that a device with one public address is always at the same process.
+"""
+
+import ctypes
 import errno
 import os
 import resource
 import select
 import signal
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable
 
 from natwatch.wire.stun import MAX_BYTES
 from natwatch_provider.reflector.core import Reflector
 from natwatch_provider.reflector.layout import Datagram, Endpoint, Layout
+from natwatch_provider.reflector.siblings import Siblings
+
+# Linux's numbers that Python 3.11 has no names for (asm-generic/socket.h, linux/in.h).
+SO_ATTACH_REUSEPORT_CBPF = 51
+IP_RECVTTL = 12
 
 SPARE_FILES = 64  # descriptors for all that is not a port
+ANCILLARY = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(1)  # bytes: TTL is an int, TOS one byte
 BATCH = 32  # datagrams read from one socket before the others and the timers get their turn
 
 
@@ -39,9 +52,38 @@ def raise_file_limit(needed: int) -> None:
             ) from None
 
 
-def _bind(endpoint: Endpoint) -> socket.socket:
+def steering(processes: int) -> bytes:
+    """Classic BPF that gives a datagram to the process (source address modulo *processes*).
+
+    Three instructions (linux/filter.h): load the word at byte 12 of the network header
+    (SKF_NET_OFF is -0x100000), take it modulo, return it as the index in the order of binding.
+    """
+    load_word_absolute, modulo_constant, return_accumulator = 0x20, 0x94, 0x16
+    return b"".join(
+        struct.pack("HBBI", code, 0, 0, value & 0xFFFFFFFF)
+        for code, value in (
+            (load_word_absolute, -0x100000 + 12),
+            (modulo_constant, processes),
+            (return_accumulator, 0),
+        )
+    )
+
+
+def _steer(sock: socket.socket, processes: int) -> None:
+    """Steer the whole group of sockets that share the port of *sock*."""
+    program = ctypes.create_string_buffer(steering(processes))
+    # struct sock_fprog: how many instructions, and where they are.
+    fprog = struct.pack("HP", 3, ctypes.addressof(program))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, fprog)
+
+
+def _bind(endpoint: Endpoint, shared: bool = False) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         sock.bind(endpoint)
     except OSError as error:
         sock.close()
@@ -56,37 +98,69 @@ def _bind(endpoint: Endpoint) -> socket.socket:
     return sock
 
 
-class Ports:
-    """All sockets of a layout, and the loop over them."""
+def _bind_all(endpoint: Endpoint, processes: int) -> list[socket.socket]:
+    """One socket of *endpoint* a process, in the order of the processes. Raises SocketsError."""
+    if processes == 1:
+        return [_bind(endpoint)]
+    # Sharing would let a second reflector of the same user slip in unnoticed, and half of the
+    # datagrams after it: so the port must be free for one that does not share.
+    _bind(endpoint).close()
+    socks: list[socket.socket] = []
+    try:
+        for _ in range(processes):
+            socks.append(_bind(endpoint, shared=True))
+    except SocketsError:
+        for sock in socks:
+            sock.close()
+        raise
+    _steer(socks[0], processes)
+    return socks
 
-    def __init__(self, layout: Layout) -> None:
-        endpoints = layout.endpoints()
-        raise_file_limit(len(endpoints) + SPARE_FILES)
-        self._by_endpoint: dict[Endpoint, socket.socket] = {}
-        self._by_fd: dict[int, tuple[socket.socket, Endpoint]] = {}
-        try:
-            for endpoint in endpoints:
-                sock = _bind(endpoint)
-                self._by_endpoint[endpoint] = sock
-                self._by_fd[sock.fileno()] = (sock, endpoint)
-        except SocketsError:
-            self.close()
-            raise
+
+def open_ports(layout: Layout, processes: int = 1) -> "list[Ports]":
+    """The ports of *layout* once for each process. Raises SocketsError, and leaves none open."""
+    raise_file_limit(len(layout.endpoints()) * processes + SPARE_FILES)
+    shares: list[dict[Endpoint, socket.socket]] = [{} for _ in range(processes)]
+    try:
+        for endpoint in layout.endpoints():
+            for share, sock in zip(shares, _bind_all(endpoint, processes), strict=True):
+                share[endpoint] = sock
+    except SocketsError:
+        for share in shares:
+            Ports(share).close()
+        raise
+    return [Ports(share) for share in shares]
+
+
+class Ports:
+    """One process's sockets of all endpoints, and the loop over them."""
+
+    def __init__(self, socks: dict[Endpoint, socket.socket]) -> None:
+        self._by_endpoint = socks
+        self._by_fd = {sock.fileno(): (sock, endpoint) for endpoint, sock in socks.items()}
 
     def close(self) -> None:
         """Close every socket."""
         for sock in self._by_endpoint.values():
             sock.close()
 
-    def serve(self, reflector: Reflector, wake: int, on_wake: Callable[[], bool]) -> None:
-        """Serve until *on_wake*, called when the descriptor *wake* is readable, returns False."""
+    def serve(
+        self, reflector: Reflector, wake: int, on_wake: Callable[[], bool],
+        siblings: Siblings | None = None,
+    ) -> None:  # fmt: skip
+        """Serve until *on_wake*, called when the descriptor *wake* is readable, returns False.
+
+        *siblings* are the other processes, if there are any.
+        """
+        talk = siblings.descriptors() if siblings else set()
         with select.epoll() as poll:
-            poll.register(wake, select.EPOLLIN)
-            for fd in self._by_fd:
+            for fd in (wake, *talk, *self._by_fd):
                 poll.register(fd, select.EPOLLIN)
             while True:
                 for fd, _ in poll.poll(_wait(reflector)):
-                    if fd != wake:
+                    if siblings and fd in talk:
+                        self._send(reflector, siblings.receive(fd, reflector, monotonic()))
+                    elif fd != wake:
                         self._receive(reflector, fd)
                     elif not on_wake():
                         return
@@ -98,13 +172,14 @@ class Ports:
         for _ in range(BATCH):
             try:
                 # One byte more than allowed, so that a huge datagram shows as huge.
-                data, source = sock.recvfrom(MAX_BYTES + 1)
+                data, fields, _, source = sock.recvmsg(MAX_BYTES + 1, ANCILLARY)
             except BlockingIOError:
                 return
             except OSError:
                 reflector.counters["receive_error"] += 1
                 return
-            self._send(reflector, reflector.receive(data, source, local, monotonic()))
+            ttl, dscp = _header(fields)
+            self._send(reflector, reflector.receive(data, source, local, monotonic(), ttl, dscp))
 
     def _fire(self, reflector: Reflector) -> None:
         due = reflector.next_timer()
@@ -117,6 +192,17 @@ class Ports:
                 self._by_endpoint[datagram.local].sendto(datagram.data, datagram.destination)
             except OSError:
                 reflector.unsent(datagram)
+
+
+def _header(fields: list[tuple[int, int, bytes]]) -> tuple[int, int]:
+    """The TTL and the DSCP (RFC 2474: the upper six bits of TOS) among what recvmsg() says."""
+    ttl = dscp = 0
+    for _, number, value in fields:
+        if number == socket.IP_TTL:
+            ttl = int.from_bytes(value, sys.byteorder)
+        elif number == socket.IP_TOS:
+            dscp = value[0] >> 2
+    return ttl, dscp
 
 
 def _wait(reflector: Reflector) -> float | None:

@@ -108,7 +108,22 @@ lifetime = Table(
     Column("bindings", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("period", Double),
+    Column("extends", Boolean),  # packets from outside extend it; null: not known, not asked
+    Column("difference", Text),  # how real SIP lives otherwise than STUN to the same port
     Index(None, "device", "measured"),
+)
+
+# The latest good report of each kind that has no table of its own, by the time it was made: for
+# people, who ask how a device is, not how it was.
+latest = Table(
+    "latest",
+    metadata,
+    Column("device", String(64), ForeignKey("device.id"), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("boot", String(16), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("time", Double, nullable=False),
+    Column("data", Text, nullable=False),
 )
 
 # What detection remembers of one key: its history as JSON (collector.detect), and the

@@ -1,0 +1,1 @@
+"""Results into findings and advice: pure functions, the same on the device and at the provider."""

@@ -1,0 +1,174 @@
+"""The data of a report, by its kind: what is wrong raises Rejected, naming the field.
+
+A field that is not named here is a newer agent's, and no fault. docs/telemetry.md says what
+each field means.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .fields import Fields
+
+CLASSES = ("udp/sip", "udp/stun", "udp/rtp")
+STATES = ("oneway", "replied", "stream", "refreshed")
+METHODS = ("comb", "refined", "watch", "check", "confirm")
+BEHAVIOURS = ("endpoint-independent", "address-dependent", "address-and-port-dependent")
+POOLING = ("paired", "arbitrary", "single")
+FATES = ("arrives", "altered", "lost", "unknown")  # of a kind of keepalive on its way
+MARGINS = ("good", "thin", "none", "unknown")
+BOUNDS = ("replied", "oneway")
+
+SENTENCE = 512  # characters; a line of advice or of a difference
+WORD = 32
+MANY = 64  # kinds of keepalive, keys of a plan: more is no device
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """The data of a report of kind "lifetime", checked. Durations in seconds.
+
+    *extends*: whether packets from outside extend the binding (state "refreshed"), None where
+    not known. *difference*: how real SIP to this port lives otherwise than STUN to it.
+    """
+
+    measurement: int
+    port_class: str
+    state: str
+    lo: float | None
+    hi: float | None
+    reason: str | None
+    method: str
+    alive: int
+    expired: int
+    unknown: int
+    seconds: float
+    bindings: int
+    bytes: int
+    period: float | None
+    extends: bool | None
+    difference: str | None
+    gateway: str | None
+    public: str | None
+
+
+def lifetime(data: dict[str, Any]) -> Lifetime:
+    """The lifetime in a report's *data*. Raises Rejected."""
+    fields = Fields(data, "bad_lifetime")
+    gateway, public = _context(fields)
+    value = Lifetime(
+        measurement=fields.count("id", 2**53),
+        port_class=fields.one_of("class", CLASSES),
+        state=fields.one_of("state", STATES),
+        lo=fields.seconds_or_none("lo"),
+        hi=fields.seconds_or_none("hi"),
+        reason=fields.text_or_none("reason", 256),
+        method=fields.one_of("method", METHODS),
+        alive=fields.count("alive"),
+        expired=fields.count("expired"),
+        unknown=fields.count("unknown"),
+        seconds=fields.seconds("seconds"),
+        bindings=fields.count("bindings"),
+        bytes=fields.count("bytes", 2**53),
+        period=fields.seconds_or_none("period"),
+        extends=fields.flag_or_none("extends"),
+        difference=fields.text_or_none("difference", SENTENCE),
+        gateway=gateway,
+        public=public,
+    )
+    fields.count_or_none("port", 65535, 1)
+    sip = fields.object_or_none("sip")
+    if sip is not None:
+        for outcome in ("alive", "expired", "unknown"):
+            sip.count(outcome)
+    if value.hi is not None:
+        fields.expect("hi", value.lo is not None and value.lo < value.hi, "more than lo")
+    return value
+
+
+def check(kind: str, data: dict[str, Any]) -> None:
+    """Check the *data* of a report of one of CHECKED. Raises Rejected with reason bad_<kind>."""
+    fields = Fields(data, f"bad_{kind}")
+    _context(fields)
+    _CHECKS[kind](fields)
+
+
+def _context(fields: Fields) -> tuple[str | None, str | None]:
+    """The gateway and the public address of the line that a report speaks of."""
+    context = fields.object("context")
+    context.text_or_none("local", 64)
+    return context.text_or_none("gateway", 64), context.text_or_none("public", 64)
+
+
+def _resident(fields: Fields) -> None:
+    fields.percent_or_none("share")
+    fields.percent_or_none("day")
+    for outcome in ("arrived", "missed", "unknown", "moved"):
+        fields.count(outcome)
+    fields.flag_or_none("reachable")
+    fields.text_or_none("reason", SENTENCE)
+    fields.seconds("seconds")
+    fields.seconds("interval")
+    fields.text("kind", WORD)
+    fields.count("local_port", 65535)
+    fields.endpoint_or_none("mapped")
+
+
+def _nat(fields: Fields) -> None:
+    fields.one_of_or_none("mapping", (*BEHAVIOURS, "none"))
+    fields.text_or_none("mapping_reason", SENTENCE)
+    fields.one_of_or_none("filtering", BEHAVIOURS)
+    fields.text_or_none("filtering_reason", SENTENCE)
+    fields.one_of_or_none("pooling", POOLING)
+    preservation = fields.object_or_none("port_preservation")
+    if preservation is not None:
+        preservation.count("kept", preservation.count("of"))
+    fields.flag_or_none("hairpin")
+    classic = fields.object_or_none("classic")
+    if classic is not None:
+        classic.text_or_none("type", 64)
+        classic.text_or_none("name", 64)
+        classic.text_or_none("reason", SENTENCE)
+    fields.text_or_none("difference", SENTENCE)
+
+
+def _keepalives(fields: Fields) -> None:
+    kinds = fields.object("kinds")
+    for name in kinds.names(MANY):
+        kinds.one_of(name, FATES)
+    fields.text_or_none("reason", SENTENCE)
+
+
+def _advice(fields: Fields) -> None:
+    for field in ("interval_s", "lo", "server_ping_s", "in_use"):
+        fields.seconds_or_none(field)
+    fields.one_of("margin", MARGINS)
+    fields.one_of_or_none("bound_by", BOUNDS)
+    fields.text("reason", SENTENCE)
+    fields.texts("steps", MANY, WORD)
+    fields.flag_or_none("holds")
+
+
+def _plan(fields: Fields) -> None:
+    budget = fields.object("budget")
+    for name in budget.names(MANY):
+        budget.number(name, 1e15, "a number from 0")
+    for key in fields.objects("keys", MANY):
+        key.one_of("class", CLASSES)
+        key.one_of("state", STATES)
+        key.seconds_or_none("period")
+        key.seconds("every")
+        key.number("bytes_per_day", 1e15, "a number from 0")
+    fields.number("bytes_per_day", 1e15, "a number from 0")
+
+
+_CHECKS: dict[str, Callable[[Fields], None]] = {
+    "resident": _resident,
+    "nat": _nat,
+    "keepalives": _keepalives,
+    "advice": _advice,
+    "plan": _plan,
+}
+
+# Kinds of which only the latest report of a device matters; a lifetime has a table of its own.
+CHECKED = tuple(_CHECKS)
