@@ -4,11 +4,12 @@ from natwatch import port
 from natwatch.daemon import telling
 from natwatch.diagnosis import keepalive
 from natwatch.oneshot import measure
-from natwatch.port import classic, network
+from natwatch.port import network
 from natwatch.probes.behaviour import Behaviour
-from natwatch.probes.foreign import ForeignTeeth, Line
+from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.mapping import Mapping
 from natwatch.probes.refreshed import REFRESHED, Refreshed
 from natwatch.probes.session import Session
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
@@ -74,19 +75,8 @@ def nat(kind, target):
     if found is None:
         return Outcome(None, trouble=session.trouble)
     result = found[0]
-    add_classic(result, _classic(server))
     known = result["mapping"] is not None or result["filtering"] is not None
     return Outcome(result, telling.behaviour(result), known)
-
-
-def _classic(server):
-    """What the classic test says: see port.classic."""
-    child = classic.Child(server, network.local_address(server[0]), port.now())
-    while True:
-        found = child.poll(port.now())
-        if found is not None:
-            return found
-        port.sleep(100)
 
 
 def advice(target, limit):

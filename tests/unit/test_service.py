@@ -143,7 +143,11 @@ def service():
 def test_results_that_share_bindings_share_a_number():
     made, _ = service()
     one, other = object(), object()
-    numbers = [made.findings._number(one, 1), made.findings._number(one, 2), made.findings._number(one, 1)]
+    numbers = [
+        made.findings._number(one, 1),
+        made.findings._number(one, 2),
+        made.findings._number(one, 1),
+    ]
     assert numbers == [1, 2, 1]
     assert made.findings._number(other, 1) == 3
     made.loop.close()

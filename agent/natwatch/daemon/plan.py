@@ -87,9 +87,11 @@ class Survey(Item):
     def __init__(self, name, every):
         Item.__init__(self, every)
         self.name = name
+        self.found = True  # whether the latest one found anything
 
     def ended(self, found, now):
         """Note that it ended, and whether it *found* anything."""
+        self.found = True
         if found:
             self.failures = 0
             self.not_before = now + self.every

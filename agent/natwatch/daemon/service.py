@@ -7,11 +7,13 @@ from natwatch.daemon import plan, telling
 from natwatch.daemon.findings import Findings
 from natwatch.daemon.loop import Loop
 from natwatch.diagnosis import keepalive
-from natwatch.port import classic, network
+from natwatch.port import network
 from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.check import Check
+from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.mapping import Mapping
 from natwatch.probes.refreshed import REFRESHED, Refreshed
 from natwatch.probes.resident import Resident
 from natwatch.probes.session import Session
@@ -41,7 +43,6 @@ class Service:
         self.pace = plan.pace(config["budget"]["packets_per_second"])
         self.resident = None
         self._running = []  # (Item, engine)
-        self._classic = None  # (Survey, what our own engine found, child) while that is awaited
         self._counters = {}  # of engines that are no more
         self._trouble = None
         self._progress_at = 0
@@ -83,7 +84,6 @@ class Service:
         if self.resident is not None:
             for result in self.resident.take_results():
                 self._tell_resident(result, now)
-        self._take_classic(now)
         self._say_trouble()
         self._say_progress(now)
         if self.link is not None:
@@ -107,8 +107,6 @@ class Service:
 
     def close(self):
         self.say("counters: %s" % json.dumps(self.counters()))
-        if self._classic is not None:
-            self._classic[2].stop()
         if self.link is not None:
             self.link.close()
         self.loop.close()
@@ -153,7 +151,9 @@ class Service:
 
     def _survey(self, survey, _now):
         if survey.name == "nat":
-            return Behaviour(self.session, port.random)
+            own = network.own_addresses()
+            mapping = Mapping(self.session.endpoint, port.random, own=own)
+            return Behaviour(Filtering(self.session), mapping)
         return Keepalives(self.session)
 
     def _search(self, key, now):
@@ -178,8 +178,7 @@ class Service:
     def _end(self, item, engine, now):
         self._forget(item, engine)
         if item.doing == plan.SURVEY:
-            if item.name != "nat":
-                item.ended(True, now)
+            item.ended(item.found, now)
             return
         if item.doing in (plan.WATCH, plan.CHECK):
             item.suspect = engine.suspect if engine.change == "shrunk" else None
@@ -205,30 +204,13 @@ class Service:
             if result.get("extends") is not None:
                 item.extends = result["extends"]
         elif item.name == "nat":
-            self._ask_classic(item, result, now)
+            for line in telling.behaviour(result):
+                self.say(line)
+            item.found = result["mapping"] is not None
+            self.findings.report("nat", result, now)
         else:
             self.say(telling.keepalives(result))
             self.findings.report("keepalives", result, now)
-
-    def _ask_classic(self, survey, result, now):
-        """Have the classic test made beside ours, where this interpreter can."""
-        local = network.local_address(self.session.endpoint[0])
-        child = classic.start(self.session.endpoint, local, now)
-        self._classic = (survey, result, child)
-
-    def _take_classic(self, now):
-        if self._classic is None:
-            return
-        survey, result, child = self._classic
-        theirs = child.poll(now)
-        if theirs is None:
-            return
-        self._classic = None
-        add_classic(result, theirs)
-        for line in telling.behaviour(result):
-            self.say(line)
-        survey.ended(result["mapping"] is not None, now)
-        self.findings.report("nat", result, now)
 
     def _tell_resident(self, result, now):
         self.say(telling.resident(result))
@@ -255,7 +237,7 @@ class Service:
             in_use=self._resident_interval(),
         )
         if self._tell_if_new("advice", data, now):
-            self.say("advice: %s" % data["reason"])
+            self.say(telling.advice(data))
 
     def _tell_if_new(self, kind, data, now):
         """Report *data* unless it says what was said before. Whether it was reported."""

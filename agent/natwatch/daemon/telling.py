@@ -86,3 +86,8 @@ def keepalives(found):
     """One plain line from a result of kind "keepalives"."""
     kinds = ["%s %s" % (kind, found["kinds"][kind]) for kind in sorted(found["kinds"])]
     return "keepalives to 5060: " + ", ".join(kinds)
+
+
+def advice(found):
+    """One plain line from a keepalive advice."""
+    return "advice: %s" % found["reason"]

@@ -7,10 +7,9 @@ must say. Where the teeth give no answer, nothing is said but that.
 
 from natwatch.probes.bracket import FLOOR, weigh
 from natwatch.probes.engine import Engine, port_of
+from natwatch.probes.refreshed import LONGEST, REFRESHED, after_push
 from natwatch.probes.teeth import ALIVE, EXPIRED, STREAM, Teeth
 
-REFRESHED = "refreshed"
-LONGEST = 890000  # ms; the reflector holds no push longer than 900 s
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
 _PUSHED_AT = 0.7  # of lo: when a tooth of state ``refreshed`` is pushed to for the first time
 _LEAST = 1000  # ms before that push, and from it to the question
@@ -59,9 +58,8 @@ class Check(Engine):
 
     def _progress(self, now):
         for tooth in self.teeth.take_finished():
-            if self.extends and tooth.idle is not None and tooth.refreshed is not None:
-                tooth.idle -= tooth.refreshed
-            self._spent.append(tooth)
+            known = tooth.phase in (ALIVE, EXPIRED)
+            self._spent.append(after_push(tooth) if self.extends and known else tooth)
         if self.done or self.teeth.waiting():
             return
         self.done = True

@@ -32,6 +32,10 @@ class Engine:
         self.done = False
         self._results = []
 
+    @property
+    def counters(self):
+        return self.teeth.counters
+
     def receive(self, flow, data, source, now):
         self.teeth.receive(flow, data, source, now)
         self._progress(now)

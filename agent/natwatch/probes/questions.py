@@ -89,6 +89,10 @@ class Inquiry:
         self._results = []
         self._started = None
 
+    @property
+    def counters(self):
+        return self.questions.counters
+
     def opened(self, flow, port):
         self.local_ports[flow] = port
 

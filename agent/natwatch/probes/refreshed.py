@@ -24,6 +24,8 @@ from natwatch.probes.bracket import FLOOR, geometric, linear, weigh
 from natwatch.probes.engine import Engine, port_of
 from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, STREAM, UNKNOWN, Teeth
 
+REFRESHED = "refreshed"
+LONGEST = 890000  # ms: the reflector pushes after 900 s at the latest
 COMB, PROBE, REFINE, DONE = "comb", "probe", "refine", "done"
 COARSE, SENTINEL, PLAIN, BEYOND, TOTAL, AFTER = range(6)  # groups of teeth
 
@@ -33,7 +35,6 @@ _NARROW = 1400  # ms
 _EACH = 3  # plain teeth, and as many beyond
 _SENTINEL_LATER = 500  # ms at least, between the openings of two sentinels
 _SENTINELS = 4  # at most, beside the first two of a row
-_LONGEST = 890000  # ms: the reflector pushes after 900 s at the latest
 _BLIND = 8  # teeth without one known answer
 _ATTEMPTS = 2
 _CONTRADICTION = "answers contradict each other"
@@ -43,12 +44,14 @@ class _Silence:
     """A spent tooth, seen as a silence after the last packet that refreshed it."""
 
     def __init__(self, tooth, idle, slack):
+        self.comb = tooth.comb
         self.phase = tooth.phase
+        self.reason = tooth.reason
         self.idle = idle
         self.slack = slack
 
 
-def _after_push(tooth):
+def after_push(tooth):
     """For a binding that the push extended. Of the push's copies all may have reached the NAT;
     the last one that came through certainly did."""
     last = tooth.refreshed
@@ -80,7 +83,7 @@ class Refreshed(Engine):
 
     def __init__(self, session, port_class, limit, bindings, pace):
         teeth = Teeth(session, port_of(port_class, session.random), STREAM, pace)
-        Engine.__init__(self, session, (port_class, "refreshed"), pace, teeth)
+        Engine.__init__(self, session, (port_class, REFRESHED), pace, teeth)
         self.limit = limit
         self.bindings = bindings
         self.phase = None
@@ -124,7 +127,7 @@ class Refreshed(Engine):
         self.phase = PROBE if self.extends is None else REFINE
         self._spent = []
         low, high = bracket.lo, bracket.hi
-        push = max(1000, min(low // 2, _LONGEST - high - 2 * COPY_SPAN))
+        push = max(1000, min(low // 2, LONGEST - high - 2 * COPY_SPAN))
         above = high + _MARGIN
         after = push + COPY_SPAN  # the last copy of the push
         if after + low <= above + COPY_SPAN or push > low - 1000:
@@ -207,7 +210,7 @@ class Refreshed(Engine):
 
     def _measure(self, now):
         """The bracket of the group that is asked in the case that was found."""
-        group, view = (AFTER, _after_push) if self.extends else (TOTAL, _since_own)
+        group, view = (AFTER, after_push) if self.extends else (TOTAL, _since_own)
         spent = [tooth for tooth in self._of(group) if tooth.phase != UNKNOWN]
         if not self.extends:
             spent += self._of(BEYOND)
