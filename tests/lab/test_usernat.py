@@ -347,5 +347,7 @@ def test_without_a_place_for_it_or_with_an_unknown_kind_one_sentence_says_so() -
 def test_without_the_right_to_tun_one_sentence_says_so() -> None:
     with Lab(HOME_USERNAT) as lab:
         lab.run("phone", ["mount", "--bind", "/dev/null", "/dev/net/tun"])
-        with pytest.raises(LabError, match="expected a TUN device, found .* at /dev/net/tun"):
+        with pytest.raises(
+            LabError, match="expected to open /dev/net/tun, found: .*; run the lab as root"
+        ):
             UserNat(lab)
