@@ -62,7 +62,7 @@ class World:
     """A Translator and the moment it is there."""
 
     def __init__(self, pool: tuple[str, ...] = (PUBLIC,), **behaviour: object) -> None:
-        self.now = 1_000_000
+        self.now = 1_003_777  # no multiple of any period in these tests
         self.nat = Translator(Behaviour(**behaviour), pool, random.Random(4), self.now)  # type: ignore[arg-type]
 
     def out(
@@ -202,8 +202,11 @@ def test_ports_are_preserved_where_free_and_drawn_otherwise() -> None:
 def test_a_public_port_is_free_again_when_its_binding_has_died() -> None:
     world = World()
     world.out(SERVER, (PHONE[0], 5060))
-    world.now += 30_000
-    assert world.out(SERVER, ("192.168.1.21", 5060)) == (PUBLIC, 5060)
+    # The next new binding walks the table; the one after it comes too soon for another walk.
+    world.now += 29_999
+    assert world.out(SERVER, ("192.168.1.21", 5060)) != (PUBLIC, 5060)
+    world.now += 1
+    assert world.out(SERVER, ("192.168.1.22", 5060)) == (PUBLIC, 5060)
 
 
 def test_without_a_free_port_a_packet_is_dropped() -> None:
@@ -303,13 +306,16 @@ def test_the_addresses_of_a_pool_may_have_timers_of_their_own() -> None:
 def test_when_sessions_run_out_the_least_recently_used_goes_or_the_new_one_is_refused() -> None:
     for evict in (True, False):
         world = World(sessions=3, evict=evict)
+        assert world.out(protocol=TCP), "TCP does not count"
         publics = [world.out_for_sure(SERVER, (PHONE[0], port)) for port in (1, 2, 3)]
         world.out(SERVER, (PHONE[0], 1))
         assert (world.out(SERVER, (PHONE[0], 4)) is not None) == evict
         assert [world.back(public) is not None for public in publics] == [True, not evict, True]
-        assert world.out(SERVER, PHONE, protocol=TCP) is not None, "TCP does not count"
-        world.now += 30_000
-        assert world.out(SERVER, (PHONE[0], 5)) is not None, "the dead make room"
+        world.now += 29_999
+        assert world.out(SERVER, (PHONE[0], 5), protocol=TCP), "TCP is not refused"
+        world.now += 1
+        assert world.out(SERVER, (PHONE[0], 6)), "the dead make room"
+        assert world.nat.counters["evicted"] == evict
 
 
 def test_a_ttl_that_ends_here_refreshes_first_or_is_checked_first() -> None:

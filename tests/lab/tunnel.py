@@ -16,7 +16,6 @@ import select
 import struct
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from tests.lab.container import join_network
@@ -122,10 +121,9 @@ def main() -> int:
     try:
         inner, outer = open_tun(*sys.argv[1:3]), open_tun(*sys.argv[3:5])
     except OSError as error:
-        loaded = "root's lab" if Path(_TUN).exists() else "the kernel module tun"
         say(
-            error=f"expected a TUN device, found {error.strerror or error} at {_TUN};"
-            f" it needs {loaded}"
+            error=f"expected to open {_TUN}, found: {error.strerror or error}; run the lab as root,"
+            " or let ordinary users open it (mode 0666), with the kernel module tun loaded"
         )
         return 1
     translator = Translator(

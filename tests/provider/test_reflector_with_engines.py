@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import Keepalives
+from natwatch.probes.resident import Resident
 from natwatch.probes.session import Session
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM, Teeth
 from natwatch.wire.auth import device_key
 from natwatch_provider.reflector.core import Reflector
-from natwatch_provider.reflector.layout import Datagram
+from natwatch_provider.reflector.layout import Datagram, Endpoint
 from tests.provider.reflector_rig import BOOT_ID, LAYOUT, MASTER, WALL, A
 
 HOME = "203.0.113.9"
@@ -167,3 +169,68 @@ def test_what_a_router_drops_or_alters_is_told(pair: Pair, told: dict[str, str])
     [result] = pair.engine.take_results()
     kinds = result["kinds"].items()
     assert {kind: verdict for kind, verdict in kinds if verdict != "arrives"} == told
+
+
+class Firewall(Pair):
+    """Lets in what comes from where the socket sent to: as much of that as *part* looks at."""
+
+    def __init__(self, part: Callable[[Endpoint], object]) -> None:
+        super().__init__(everything, everything)
+        self._part = part
+        self._contacted: set[tuple[int, object]] = set()
+
+    def _carry(self, outward: bool, datagram: Datagram) -> None:
+        if outward:
+            self._contacted.add((datagram.local[1], self._part(datagram.destination)))
+            super()._carry(outward, datagram)
+        elif (datagram.destination[1], self._part(datagram.local)) in self._contacted:
+            super()._carry(outward, datagram)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (lambda endpoint: None, "endpoint-independent"),
+        (lambda endpoint: endpoint[0], "address-dependent"),
+        (lambda endpoint: endpoint, "address-and-port-dependent"),
+    ],
+)
+def test_what_a_firewall_lets_in_is_found(
+    part: Callable[[Endpoint], object], expected: str
+) -> None:
+    pair = Firewall(part)
+    pair.engine = Filtering(pair.session)
+    pair.engine.start(pair.now)
+    pair.run(pair.now + 120_000)
+    [result] = pair.engine.take_results()
+    assert (result["filtering"], result.get("reason")) == (expected, None)
+    media = "passes" if expected == "endpoint-independent" else "filtered"
+    assert result["seen"]["media port"] == media
+
+
+class Strict(Pair):
+    """A router that counts nothing from outside as life."""
+
+    def _carry(self, outward: bool, datagram: Datagram) -> None:
+        port = (datagram.local if outward else datagram.destination)[1]
+        touched = self._touched.get(port, self.now)
+        super()._carry(outward, datagram)
+        if not outward and port < 50_000:
+            self._touched[port] = touched
+
+
+@pytest.mark.parametrize(("timer", "low", "high"), [(25_000, 1, 1), (15_000, 0.65, 0.85)])
+def test_the_share_of_a_resident_flow_is_that_of_the_time_that_its_binding_lives(
+    timer: int, low: float, high: float
+) -> None:
+    """A keepalive every 20 s, and moments drawn at random: 15 of each 20 s are 75 %."""
+    pair = Strict(everything, lambda _data, idle: idle < timer)
+    pair.engine = Resident(pair.session, 40_000, interval=20_000, expires=120_000, rounds=8)
+    pair.engine.start(pair.now)
+    pair.run(pair.now + 3_700_000)
+    results = pair.engine.take_results()
+    arrived, missed, unknown = (
+        sum(result[name] for result in results) for name in ("arrived", "missed", "unknown")
+    )
+    assert arrived + missed > 150 and unknown == 0
+    assert low <= arrived / (arrived + missed) <= high

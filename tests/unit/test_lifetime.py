@@ -1,5 +1,6 @@
 """The lifetime engine against a simulated NAT: brackets, cost, honesty."""
 
+from sip_router import treat_sip
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
 from natwatch.probes.lifetime import Lifetime
@@ -241,3 +242,131 @@ def test_a_confirmation_of_a_false_alarm_says_that_nothing_died():
     engine, results, _ = measure(60000, 60000, ("udp/sip", "stream"), below=40000)
     assert engine.bracket.hi is None and engine.bracket.lo >= 40000
     assert results == []
+
+
+def test_of_class_rtp_the_port_is_drawn_and_told():
+    ports = []
+    for seed in range(1, 6):
+        _, results, _ = measure(8000, 8000, ("udp/rtp", "replied"), seed=seed)
+        assert results[-1]["lo"] <= 8 <= results[-1]["hi"], results
+        ports.append(results[-1]["port"])
+    assert len(set(ports)) > 1, ports
+    assert not [port for port in ports if port % 2 or not 8000 <= port <= 10000], ports
+
+
+def test_sip_that_fares_as_stun_makes_no_difference():
+    for timer in (5000, 20000, 90000):
+        for state in ("oneway", "replied", "stream"):
+            for loss in (0, 50):
+                _, results, _ = measure(timer, timer, ("udp/sip", state), loss=loss, seed=timer)
+                evidence = (timer, state, loss, results)
+                assert "difference" not in results[-1], evidence
+                assert results[-1]["sip"]["alive"] >= 2 or loss, evidence
+
+
+def test_sip_that_fares_otherwise_is_told_and_never_enters_the_bracket():
+    for timer, told in ((9000, "was dead after"), (3600000, "lived"), (0, "not answered")):
+        for state in ("replied", "stream"):
+            found = 0
+            for truth in (12000, 20000, 33000, 90000):
+
+                def prepare(world, timer=timer):
+                    treat_sip(world, timer)
+
+                _, results, _ = measure(truth, truth, ("udp/sip", state), prepare=prepare)
+                result = results[-1]
+                assert result["lo"] * 1000 <= truth <= result["hi"] * 1000, (timer, result)
+                assert told in result.get("difference", told), (timer, state, result)
+                found += "difference" in result
+            # That SIP lives longer is seen only where a SIP tooth is done before the search is.
+            assert found >= (2 if told == "lived" else 4), (timer, state, found)
+
+
+def test_only_the_class_sip_is_asked_by_sip():
+    _, results, _ = measure(8000, 8000, ("udp/stun", "replied"))
+    assert "sip" not in results[-1]
+
+
+def test_a_public_address_that_changes_in_the_middle_gives_no_false_bracket():
+    for state in ("oneway", "replied", "stream"):
+        for after in range(500, 45000, 2300):
+
+            def prepare(world, after=after):
+                def change():
+                    world.nat.change_address("203.0.113.77")
+                    # Behind the new address another NAT counts otherwise.
+                    world.nat.unreplied = world.nat.stream = 31000
+
+                world.at(world.now + after, change)
+
+            _, results, _ = measure(20000, 20000, ("udp/stun", state), prepare=prepare)
+            for result in results:
+                if result["lo"] is None:
+                    assert "public address changed" in result["reason"], (state, after, result)
+                    continue
+                whole = [t for t in (20, 31) if result["lo"] <= t <= result["hi"]]
+                assert whole, (state, after, result)
+
+
+def test_a_public_address_that_never_stays_is_unknown_with_the_reason():
+    def prepare(world):
+        for number in range(60):
+            world.at(
+                8000 + 9000 * number, world.nat.change_address, "203.0.113.%d" % (100 + number)
+            )
+
+    _, results, _ = measure(40000, 40000, ("udp/sip", "replied"), prepare=prepare, limit=60000)
+    assert results[-1]["lo"] is None, results
+    assert "the public address changed from 203.0.113." in results[-1]["reason"], results
+
+
+def test_a_nat_that_draws_from_a_pool_of_addresses_is_measured_as_any_other():
+    for state in ("oneway", "replied", "stream"):
+        for timer in (5000, 20000, 90000):
+            for seed in (1, 2, 3):
+
+                def prepare(world, seed=seed):
+                    world.nat.addresses = ["203.0.113.%d" % (9 + n) for n in range(1 + seed)]
+                    world.nat.arbitrary = True
+
+                _, results, _ = measure(
+                    timer, timer, ("udp/stun", state), prepare=prepare, seed=seed
+                )
+                assert results[-1]["lo"] is not None, (state, timer, seed, results)
+                assert results[-1]["lo"] * 1000 <= timer <= results[-1]["hi"] * 1000, results
+
+
+def test_an_isolated_death_in_the_first_comb_is_asked_again():
+    dropped = []
+
+    def prepare(world):
+        push = world.reflector._push
+
+        def lose_pushes(record, local, copy, hold, delay):
+            # The three copies of the first tooth asked beyond 8 s, though it lives.
+            if hold.delay > 8000 and (not dropped or dropped[0] == record.txid):
+                dropped.append(record.txid)
+                deliver, world.to_device = world.to_device, lambda *arguments: None
+                push(record, local, copy, hold, delay)
+                world.to_device = deliver
+            else:
+                push(record, local, copy, hold, delay)
+
+        world.reflector._push = lose_pushes
+
+    _, results, _ = measure(30000, 30000, ("udp/stun", "replied"), prepare=prepare)
+    assert len(dropped) == 3
+    assert results[-1]["lo"] <= 30 <= results[-1]["hi"] <= 31, results
+
+
+def test_a_nat_that_outsiders_do_not_refresh_counts_from_our_own_packet():
+    for timer in range(8000, 9000, 50):
+        for delay in (10, 120):
+
+            def prepare(world):
+                world.nat.refresh_inbound = False
+
+            _, results, _ = measure(
+                timer, timer, ("udp/stun", "replied"), prepare=prepare, delay=delay
+            )
+            assert results[-1]["lo"] * 1000 <= timer <= results[-1]["hi"] * 1000, (timer, results)

@@ -1,5 +1,6 @@
 """The watch against a simulated NAT: it notices what changes and stays quiet when nothing does."""
 
+from sip_router import treat_sip
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
 from natwatch.probes.session import Session
@@ -120,3 +121,35 @@ def test_stopping_leaves_no_binding_open():
     world.run(world.now + 5000, lambda: False)
     assert engine.teeth.at_once() == 0
     assert [flow for owner, flow in world.inner if owner == id(engine)] == []
+
+
+
+def test_sip_that_is_treated_as_stun_makes_no_difference_in_hours_of_loss():
+    for seed in (1, 2, 3):
+        _, results, _ = watch(40000, (39600, 40400), 10000, 7200, loss=50, seed=seed)
+        assert not [result for result in results if "difference" in result], seed
+        assert [result for result in results if "sip" in result]
+
+
+def test_sip_that_dies_sooner_or_lives_longer_or_does_not_pass_is_told_and_is_no_alarm():
+    for timer, told in ((9000, "was dead after"), (3600000, "lived"), (0, "not answered")):
+
+        def prepare(world, timer=timer):
+            treat_sip(world, timer)
+
+        engine, results, ended = watch(40000, (39600, 40400), 10000, 3600, prepare=prepare)
+        assert ended is None and engine.change is None
+        found = [result.get("difference", "") for result in results[len(results) // 2 :]]
+        assert [text for text in found if told in text], (timer, found)
+        assert results[-1]["lo"] <= 40 <= results[-1]["hi"]
+
+
+def test_a_public_address_that_changes_is_no_shrink_and_no_report_mixes_both():
+    for after in range(50000, 60000, 900):
+
+        def prepare(world, after=after):
+            world.at(after, world.nat.change_address, "203.0.113.77")
+
+        engine, results, ended = watch(40000, (39600, 40400), 4000, 400, prepare=prepare)
+        assert ended is None and engine.change is None, after
+        assert len(results) >= 5 and results[-1]["unknown"] == 0, results

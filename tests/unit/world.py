@@ -120,7 +120,7 @@ class Reflector:
         self.control = (source, local)
         asked = message.get(stun.AUDIT, []) + message.get(stun.CANCEL, [])
         for txid in message.get(stun.CANCEL, []):
-            if txid in self.holds:
+            if txid in self.holds and self.holds[txid].outcome in (stun.HELD, stun.PUSHED):
                 self.holds[txid].outcome = stun.CANCELED
         for txid in asked:
             record = self.holds.get(txid) or stun.Record(txid, stun.UNSEEN)

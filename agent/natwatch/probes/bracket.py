@@ -62,12 +62,12 @@ def difference(sip, bracket, stun_answered):
         if longer:
             text = "a binding made by SIP lived %.1f s, by STUN to the same port it dies at %.1f s"
             return text % (max(longer) / 1000, bracket.hi / 1000)
-    known = [t for t in sip if t.phase in (ALIVE, EXPIRED) and t.idle <= bracket.lo]
+    known = [t for t in sip if t.phase in (ALIVE, EXPIRED) and t.ask <= bracket.lo]
     if len(known) >= 2 and known[-1].phase == known[-2].phase == EXPIRED:
         text = (
             "a binding made by SIP was dead after %.1f s, by STUN to the same port it lives %.1f s"
         )
-        return text % (known[-1].idle / 1000, bracket.lo / 1000)
+        return text % (known[-1].ask / 1000, bracket.lo / 1000)
     return None
 
 

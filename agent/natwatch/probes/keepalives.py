@@ -265,13 +265,14 @@ def judge(sent, copies):
     """{kind: verdict} of one go. *sent* is [(kind, bytes)], *copies* the stun.Copy that came.
 
     A kind is lost here if none of it came although a plain STUN request did beside each try.
-    Copies that match nothing, or are more than were sent, came from a datagram that was altered
-    (or doubled) on the way: they are put down to the one kind that is missing, or to none.
+    A copy that matches nothing was altered on the way: it is put down to the one kind that is
+    missing, or to none. So are copies beyond the number sent (a router that makes CRLF of
+    CRLFCRLF), but only if they are as many as the missing kind's tries and the line doubles nothing.
     """
+    digests = [(kind, hashlib.sha256(data).digest()) for kind, data in sent]
     left = [copy.digest for copy in copies]
     came = []  # of each datagram sent, whether the very same bytes came
-    for _, data in sent:
-        digest = hashlib.sha256(data).digest()
+    for _, digest in digests:
         came.append(digest in left)
         if came[-1]:
             left.remove(digest)
@@ -286,8 +287,12 @@ def judge(sent, copies):
             verdicts[kind] = UNKNOWN
     missing = [kind for kind in KINDS if verdicts[kind] != ARRIVES]
     if left:
+        foreign = [digest for digest in left if digest not in [known for _, known in digests]]
+        doubled = [digest for digest in left if ("stun", digest) in digests]
         for kind in missing:
-            verdicts[kind] = ALTERED if len(missing) == 1 else UNKNOWN
+            tries = [name for name, _ in sent if name == kind]
+            proven = foreign or (len(left) >= len(tries) and not doubled)
+            verdicts[kind] = ALTERED if proven and len(missing) == 1 else UNKNOWN
     return verdicts
 
 

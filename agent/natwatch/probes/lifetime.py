@@ -41,7 +41,8 @@ _SENTINELS = 4  # beside the first two, at most, in one refining comb
 SENTINEL = -1
 TWINS = (-2, -3)
 SIP = -4
-_SIP_TEETH = 3
+_SIP_LOW, _SIP_HIGH = 2, 5  # teeth
+_SIP_BEYOND = 1500  # ms past the bracket: so long may a search need after its first death
 
 
 class Lifetime(Engine):
@@ -115,7 +116,7 @@ class Lifetime(Engine):
         self._sentinels = count
         room = self.bindings - count
         if self._speaks_sip and bracket.lo:
-            room -= _SIP_TEETH
+            room -= _SIP_LOW + _SIP_HIGH
             self._ask_sip(bracket, now)
         for index in range(count):
             self.teeth.add(bracket.lo, SENTINEL, now + index * later)
@@ -123,9 +124,11 @@ class Lifetime(Engine):
             self.teeth.add(ask, self._passes, now)
 
     def _ask_sip(self, bracket, now):
-        """Two that are to live, with the last copy where STUN was seen to live; one beyond."""
-        low = max(FLOOR, bracket.lo - COPY_SPAN)
-        for ask in (low, low, bracket.hi):
+        """Some that are to live, with room for a NAT that is not exact, and some of which those
+        beyond the lifetime are to die. Nobody waits for them."""
+        low = [max(FLOOR, bracket.lo - COPY_SPAN)] * _SIP_LOW
+        high = bracket.hi + _SIP_BEYOND
+        for ask in low + linear(bracket.lo, high, _STEP, _SIP_HIGH):
             self.teeth.add(ask, SIP, now, sip=True)
 
     def _progress(self, now):

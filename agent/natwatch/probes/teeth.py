@@ -56,6 +56,7 @@ _REPEATS = (500, 1000)  # ms after the first sending; a third would come too nea
 _TOO_LATE = 1800  # ms: an answer after this came from a flow that may be a stream by now
 _TOO_LONG = 1000  # ms by which the pause of a stream may be late
 _GRACE = 250  # ms past the last copy before silence counts
+_LOOK_AGAIN = 1000  # ms, to see which public address the control flow has
 _UNANSWERED = "no answer to the set-up"
 _NOT_REFRESHED = "the push that was to refresh the binding did not arrive"
 _AUDIT_TIME = 8000  # ms to wait for the audit
@@ -266,6 +267,7 @@ class Teeth:
         tooth.sent += 1
         if self.state == ONEWAY:
             tooth.slack = self.session.rtt
+            self.session.keep_fresh(now + _LOOK_AGAIN)  # see _saw: no answer tells our address
             self._advance(tooth, "silent", now)
 
     # What arrives
@@ -339,8 +341,12 @@ class Teeth:
         return tooth.earlier is None or tooth.refreshed is not None
 
     def _saw(self, tooth, now):
-        if tooth.mapped is not None:
-            self._addresses.seen(tooth.mapped[0], now)
+        if tooth.mapped is None:
+            return
+        self._addresses.seen(tooth.mapped[0], now)
+        if self.session.mapped is not None and tooth.mapped[0] != self.session.mapped[0]:
+            # A pool or a change: what the control flow has a moment later tells which.
+            self.session.keep_fresh(now + _LOOK_AGAIN)
 
     def notice(self, notice, now):
         """What came over the control flow."""
@@ -383,7 +389,7 @@ class Teeth:
             tooth.mapped = record.mapped
             self._addresses.seen(record.mapped[0], began)
         self._saw_own(now)  # the record came in an answer that named the present address
-        moved = self.moved(began)
+        moved = self._addresses.moved(began, tooth.mapped and tooth.mapped[0])
         outcome = stun.OUTCOMES[record.outcome]
         if record.outcome != stun.PUSHED or record.copies < COPIES:
             reason = "the reflector says: %s, %d copies" % (outcome, record.copies)

@@ -4,11 +4,14 @@ Each period one tooth asks at 0.82 of the known lifetime: it dies of every shrin
 collector calls one (below 0.8), and sooner than a tooth just below could. Beside it one asks, in
 turn, just below the bracket, just above it, or far below, which tells a large shrink sooner still.
 A dead tooth below, or a living one above, ends the watch: the lifetime must be measured anew.
+
+Of class udp/sip every tenth tooth has one beside it that asks the same and speaks SIP, as a phone
+does. It never gives the alarm; if it fares otherwise than STUN, the report says so.
 """
 
 from natwatch.probes.bracket import FLOOR, weigh
 from natwatch.probes.engine import Engine
-from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN
+from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, UNKNOWN
 
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
 _ALARM = 0.82  # of lo
@@ -17,7 +20,10 @@ _SOONEST = 10000  # ms between two reports, however short the period
 _MEMORY = 100  # spent teeth that are remembered between two reports
 _BLIND = 2.5  # lifetimes without one known answer, after which the watch says so
 
-BELOW, ABOVE, GUARD = 0, 1, 2
+_SIP_EVERY = 10  # teeth
+_SIP_MEMORY = 6  # spent teeth that spoke SIP: one of each kind
+
+BELOW, ABOVE, GUARD, SIP = 0, 1, 2, 3
 
 
 class Watch(Engine):
@@ -37,6 +43,9 @@ class Watch(Engine):
         self._turn = 0
         self._next_round = None
         self._recent = []  # spent teeth since the last report
+        self._asked = 0
+        self._sip = []  # the latest spent teeth that spoke SIP
+        self._since = None  # ms since which the public address is known to be the same
         self._reported = None
         self._seen = None  # when a tooth last gave a known answer
         self._blind = False
@@ -44,7 +53,7 @@ class Watch(Engine):
         self._measurements = 0
 
     def start(self, now):
-        self._next_round = now
+        self._next_round = self._since = now
         self._reported = self._seen = now
 
     def next_timer(self):
@@ -82,13 +91,28 @@ class Watch(Engine):
         self._turn += 1
 
     def _ask(self, ask, kind):
-        if ask >= FLOOR:
-            self.teeth.add(ask, kind)
+        if ask < FLOOR:
+            return
+        self.teeth.add(ask, kind)
+        self._asked += 1
+        if self.key[0] == "udp/sip" and self._asked % _SIP_EVERY == 0:
+            if kind == ABOVE:
+                # Its first copy is to come no sooner than the last one of the dead STUN tooth.
+                ask += COPY_SPAN + 2 * self.session.rtt + _MARGIN
+            self.teeth.add(ask, SIP, sip=True)
 
     def _progress(self, now):
-        for tooth in self.teeth.take_finished():
+        finished = self.teeth.take_finished()
+        if finished and self.teeth.moved(self._since) is not None:
+            # Another address may mean another NAT: no report mixes what both did.
+            self._recent, self._sip = [], []
+            self._since = now
+        for tooth in finished:
             if self.done:
                 return
+            if tooth.comb == SIP:
+                self._sip = self._sip[1 - _SIP_MEMORY :] + [tooth]
+                continue
             self._recent = self._recent[-_MEMORY:] + [tooth]
             if tooth.phase == UNKNOWN:
                 continue
@@ -137,7 +161,7 @@ class Watch(Engine):
             "period": self.period / 1000,
         }
         self._measurements += 1
-        self._tell(self._measurements, bracket, "watch", cost, reason)
+        self._tell(self._measurements, bracket, "watch", cost, reason, self._sip)
         self._reported = now
         self._bytes_before = self.teeth.bytes
         self._recent = []

@@ -16,6 +16,7 @@ from natwatch_provider.reflector.control import Controls, Siblings
 from natwatch_provider.reflector.envelope import Request
 from natwatch_provider.reflector.holds import Asked, Holds, Tooth
 from natwatch_provider.reflector.layout import Arrival, Datagram, Endpoint, Layout
+from natwatch_provider.reflector.limits import Limits
 from natwatch_provider.reflector.nonce import GOOD, Nonces
 
 _EXTENSION = (stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH)
@@ -41,6 +42,7 @@ class Reflector:
         self._draw = draw
         self._nonces = Nonces(secret)
         self._holds = Holds()
+        self._limits = Limits()
         self._controls = Controls(self._holds, self._nonces, boot_id, wall, self.counters, siblings)
         self._key = lru_cache(maxsize=16_384)(lambda device: device_key(master, device))
 
@@ -131,6 +133,8 @@ class Reflector:
             return "method", []
         if outer and (message.has(stun.CHANGE_REQUEST) or message.has(stun.RESPONSE_PORT)):
             return "sip_elsewhere", []
+        if not self._limits.stranger(arrival.source[0], arrival.now):
+            return "limited_prefix", []
         try:
             counter, answer = plain.answer(message, arrival.source, arrival.local, self._layout)
         except stun.StunError as error:
@@ -152,9 +156,13 @@ class Reflector:
             return self._drop("malformed_extension")
         who = self._authenticate(message)
         if who is None:
+            if not self._limits.stranger(arrival.source[0], arrival.now):
+                return self._drop("limited_prefix")
             self.counters["wrong_key"] += 1
             return self._refuse(message, arrival) if control else []
         name, key = who
+        if not self._limits.device(name, arrival.now):
+            return self._drop("limited_device")
         if control:
             return self._controls.receive(name, key, message, arrival)
         return self._tooth(name, key, request, arrival)
