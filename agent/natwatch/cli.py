@@ -1,5 +1,8 @@
-"""The command line: natwatch run | lifetime | nat | advice. Exit codes: 0 done, 1 no result, 2 usage
-or configuration, 3 the reflector cannot be reached, 130 interrupted."""
+"""The command line: natwatch run | lifetime | nat | advice.
+
+Exit codes: 0 done, 1 no result, 2 usage or configuration, 3 the reflector cannot be reached, 130
+interrupted.
+"""
 
 import json
 import sys
@@ -29,7 +32,8 @@ run        measure without pause and report to the provider's broker
 
 lifetime   how long a binding lives; measure once, print, end
   --class CLASS        udp/sip (default), udp/stun or udp/rtp; not with --server
-  --state STATE        oneway, replied, stream (default) or refreshed; with --server replied or stream
+  --state STATE        oneway, replied, stream (default) or refreshed; with --server
+                       replied or stream
   --limit SECONDS      search no further than this (default 600)
 
 nat        mapping, filtering, external addresses, ports, hairpin (RFC 4787, RFC 5780), and
@@ -162,7 +166,7 @@ _TARGET = {"--reflector": None, "--device": None, "--key-file": None, "--server"
 
 
 def _target(command, given):
-    """("reflector", (address, device, key)) or ("server", (address, port)) of the options *given*."""
+    """("reflector", (address, device, key)) or ("server", (address, port)), as *given*."""
     # Imported here: it needs hashes, which a wrong command line does not.
     from natwatch.wire.auth import valid_device_id
 

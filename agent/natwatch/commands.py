@@ -1,12 +1,16 @@
 """What the one-shot commands do: engines chosen, run to their end, results put together."""
 
+import time
+
 from natwatch import port
 from natwatch.daemon import telling
 from natwatch.diagnosis import keepalive
 from natwatch.oneshot import measure
-from natwatch.port import network
-from natwatch.probes.behaviour import Behaviour
+from natwatch.port import classic, network
+from natwatch.probes.behaviour import Behaviour, add_classic
 from natwatch.probes.filtering import Filtering
+from natwatch.probes.foreign import ForeignLifetime
+from natwatch.probes.foreign_filtering import ForeignFiltering
 from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import Mapping
@@ -40,8 +44,7 @@ def lifetime(kind, target, key, limit):
     """One lifetime of *key*, searched up to *limit* ms."""
     if kind == "server":
         session = None
-        teeth = ForeignTeeth(target, key[1], _PACE, port.random)
-        engine = Lifetime(Line(target), key, limit, _BINDINGS, _PACE, teeth=teeth)
+        engine = ForeignLifetime(target, key[1], limit, _BINDINGS, _PACE, port.random)
     else:
         session = _session(target)
         if key[1] == REFRESHED:
@@ -64,7 +67,7 @@ def nat(kind, target):
     session = None
     if kind == "server":
         server = target
-        filtering = ChangeRequest(server, port.random)
+        filtering = ForeignFiltering(server, port.random)
     else:
         session = _session(target)
         server = session.endpoint
@@ -75,8 +78,19 @@ def nat(kind, target):
     if found is None:
         return Outcome(None, trouble=session.trouble)
     result = found[0]
+    add_classic(result, _classic(server))
     known = result["mapping"] is not None or result["filtering"] is not None
     return Outcome(result, telling.behaviour(result), known)
+
+
+def _classic(server):
+    """What the classic test says of the line to *server*: see port.classic; None: unsupported."""
+    child = classic.start(server, network.local_address(server[0]) or "0.0.0.0", port.now())
+    found = None
+    while child is not None and found is None:
+        time.sleep(0.1)
+        found = child.poll(port.now())
+    return found
 
 
 def advice(target, limit):

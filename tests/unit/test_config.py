@@ -29,7 +29,7 @@ def test_a_good_configuration_is_completed_with_defaults():
     assert found["budget"] == {
         "bindings": 64,
         "bytes_per_day": 5000000,
-        "bindings_per_second": 100,
+        "packets_per_second": 200,
     }
     assert found["search_limit_s"] == 600
     assert found["watch"] == [["udp/sip", "stream"], ["udp/sip", "replied"]]

@@ -123,7 +123,6 @@ def test_stopping_leaves_no_binding_open():
     assert [flow for owner, flow in world.inner if owner == id(engine)] == []
 
 
-
 def test_sip_that_is_treated_as_stun_makes_no_difference_in_hours_of_loss():
     for seed in (1, 2, 3):
         _, results, _ = watch(40000, (39600, 40400), 10000, 7200, loss=50, seed=seed)

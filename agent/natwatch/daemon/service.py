@@ -7,8 +7,8 @@ from natwatch.daemon import plan, telling
 from natwatch.daemon.findings import Findings
 from natwatch.daemon.loop import Loop
 from natwatch.diagnosis import keepalive
-from natwatch.port import network
-from natwatch.probes.behaviour import Behaviour
+from natwatch.port import classic, network
+from natwatch.probes.behaviour import Behaviour, add_classic
 from natwatch.probes.check import Check
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import Keepalives
@@ -43,6 +43,7 @@ class Service:
         self.pace = plan.pace(config["budget"]["packets_per_second"])
         self.resident = None
         self._running = []  # (Item, engine)
+        self._classic = None  # (what our own engines found, child) while the child is awaited
         self._counters = {}  # of engines that are no more
         self._trouble = None
         self._progress_at = 0
@@ -84,6 +85,7 @@ class Service:
         if self.resident is not None:
             for result in self.resident.take_results():
                 self._tell_resident(result, now)
+        self._take_classic(now)
         self._say_trouble()
         self._say_progress(now)
         if self.link is not None:
@@ -107,6 +109,8 @@ class Service:
 
     def close(self):
         self.say("counters: %s" % json.dumps(self.counters()))
+        if self._classic is not None and self._classic[1] is not None:
+            self._classic[1].close()
         if self.link is not None:
             self.link.close()
         self.loop.close()
@@ -204,13 +208,30 @@ class Service:
             if result.get("extends") is not None:
                 item.extends = result["extends"]
         elif item.name == "nat":
-            for line in telling.behaviour(result):
-                self.say(line)
+            self._ask_classic(result, now)
             item.found = result["mapping"] is not None
-            self.findings.report("nat", result, now)
         else:
             self.say(telling.keepalives(result))
             self.findings.report("keepalives", result, now)
+
+    def _ask_classic(self, result, now):
+        """Have the classic test made beside ours, where this interpreter can."""
+        local = network.local_address(self.session.endpoint[0])
+        child = None if local is None else classic.start(self.session.endpoint, local, now)
+        self._classic = (result, child)
+
+    def _take_classic(self, now):
+        if self._classic is None:
+            return
+        result, child = self._classic
+        theirs = None if child is None else child.poll(now)
+        if child is not None and theirs is None:
+            return
+        self._classic = None
+        add_classic(result, theirs)
+        for line in telling.behaviour(result):
+            self.say(line)
+        self.findings.report("nat", result, now)
 
     def _tell_resident(self, result, now):
         self.say(telling.resident(result))
