@@ -117,7 +117,7 @@ def advice(target, limit):
         result[state] = {name: search.get(name) for name in ("lo", "hi", "reason")}
     lines = [telling.lifetime(search) for search in found[1:]]
     lines += [telling.keepalives(found[0]), telling.advice(result)]
-    return Outcome(result, lines, result["interval_s"] is not None)
+    return Outcome(result, lines, result["margin"] != keepalive.UNKNOWN)
 
 
 def _seconds(bracket):
