@@ -2,7 +2,7 @@
 
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
-from natwatch.probes import resident
+from natwatch.probes import resident, tally
 from natwatch.probes.keepalives import KINDS
 from natwatch.probes.resident import Resident
 from natwatch.probes.session import Session
@@ -44,7 +44,7 @@ class Rig:
         return untold + sum([result[name] for result in self.results])
 
     def share(self):
-        return resident.share(self.count("arrived"), self.count("missed"))
+        return tally.share(self.count("arrived"), self.count("missed"))
 
 
 class Stuck(Nat):
@@ -289,15 +289,15 @@ def test_moments_are_drawn_evenly_and_keep_their_distance():
 
 
 def test_the_share_of_the_day_forgets_what_is_older_in_bounded_memory():
-    tally = resident.Tally()
+    counted = tally.Tally()
     for hour in range(100):
-        outcome = resident.MISSED if hour < 50 else resident.ARRIVED
-        tally.add(outcome, hour * HOUR)
-        tally.add(resident.UNKNOWN, hour * HOUR)
-        assert len(tally._hours) <= 24
-    assert tally.day(99 * HOUR) == 100.0
-    assert tally.day(200 * HOUR) is None
-    assert resident.share(99999, 1) == 99.99 and resident.share(0, 0) is None
+        outcome = tally.MISSED if hour < 50 else tally.ARRIVED
+        counted.add(outcome, hour * HOUR)
+        counted.add(tally.UNKNOWN, hour * HOUR)
+        assert len(counted._hours) <= 24
+    assert counted.day(99 * HOUR) == 100.0
+    assert counted.day(200 * HOUR) is None
+    assert tally.share(99999, 1) == 99.99 and tally.share(0, 0) is None
 
 
 def test_the_adapters_own_port_is_refused():

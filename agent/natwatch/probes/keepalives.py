@@ -227,10 +227,10 @@ class Keepalives:
         reason = None
         if unknown:
             reason = "%s: %s" % (", ".join(unknown), self._reason or "too much was lost to say")
-        result = {"kinds": kinds, "reason": reason}
-        result["sent"] = self._sent_all
-        result["came"] = self._came_all
-        self._results.append(result)
+        counts = (self._sent_all, self._came_all)
+        self._results.append(
+            {"kinds": kinds, "reason": reason, "sent": counts[0], "came": counts[1]}
+        )
         self._timer = None
         self.done = True
 
@@ -267,7 +267,7 @@ def judge(sent, copies):
     A kind is lost here if none of it came although a plain STUN request did beside each try.
     A copy that matches nothing was altered on the way: it is put down to the one kind that is
     missing, or to none. So are copies beyond the number sent (a router that makes CRLF of
-    CRLFCRLF), but only if they are as many as the missing kind's tries and the line doubles nothing.
+    CRLFCRLF), if they are as many as the missing kind's tries and the line doubles nothing.
     """
     digests = [(kind, hashlib.sha256(data).digest()) for kind, data in sent]
     left = [copy.digest for copy in copies]
@@ -277,7 +277,7 @@ def judge(sent, copies):
         if came[-1]:
             left.remove(digest)
     verdicts = {}
-    for kind in KINDS:
+    for kind in set([kind for kind, _ in sent]):
         tries = [index for index, (name, _) in enumerate(sent) if name == kind]
         if any([came[index] for index in tries]):
             verdicts[kind] = ARRIVES
@@ -285,7 +285,7 @@ def judge(sent, copies):
             verdicts[kind] = LOST
         else:
             verdicts[kind] = UNKNOWN
-    missing = [kind for kind in KINDS if verdicts[kind] != ARRIVES]
+    missing = [kind for kind in verdicts if verdicts[kind] != ARRIVES]
     if left:
         foreign = [digest for digest in left if digest not in [known for _, known in digests]]
         doubled = [digest for digest in left if ("stun", digest) in digests]

@@ -18,10 +18,10 @@ A registration is a tooth with EARLIER rounds (docs/protocol.md), a transaction 
 """
 
 from natwatch.probes.keepalives import KINDS, PORT
+from natwatch.probes.tally import ARRIVED, MISSED, UNKNOWN, Tally, share
 from natwatch.probes.teeth import COPIES, COPY_SPAN
 from natwatch.wire import stun
 
-ARRIVED, MISSED, UNKNOWN = "arrived", "missed", "unknown"
 IDLE, REGISTERING, REGISTERED, FAILED = "idle", "registering", "registered", "failed"
 
 LONGEST = 900000  # ms that the reflector holds a push
@@ -32,8 +32,6 @@ _APART = 1000  # ms at least between two rounds; two of them are told apart by t
 _SETTLE = COPY_SPAN + 2500  # ms after a round's time by which all of it has come or was lost
 _IN_A_ROW = 2  # one missed push, one unanswered registration may be loss
 _LATE = 2000  # ms by which a timer may be late before the box must be taken to have slept
-_HOUR = 3600000
-_HOURS = 24
 _UNANSWERED = "registration unanswered"
 
 
@@ -44,40 +42,6 @@ class Round:
         self.time = time
         self.due = due
         self.witnessed = False
-
-
-class Tally:
-    """How many moments ended how since the last report, and in each of the last 24 hours."""
-
-    def __init__(self):
-        self.counts = {ARRIVED: 0, MISSED: 0, UNKNOWN: 0}
-        self._hours = []  # [hour, arrived, missed], oldest first
-
-    def add(self, outcome, now):
-        self.counts[outcome] += 1
-        hour = now // _HOUR
-        if not self._hours or self._hours[-1][0] != hour:
-            self._hours.append([hour, 0, 0])
-        self._forget(now)
-        if outcome != UNKNOWN:
-            self._hours[-1][1 if outcome == ARRIVED else 2] += 1
-
-    def _forget(self, now):
-        self._hours = [entry for entry in self._hours if entry[0] > now // _HOUR - _HOURS]
-
-    def day(self, now):
-        """The share of the last 24 hours in per cent, or None."""
-        self._forget(now)
-        arrived = sum([entry[1] for entry in self._hours])
-        return share(arrived, sum([entry[2] for entry in self._hours]))
-
-    def start_anew(self):
-        self.counts = {ARRIVED: 0, MISSED: 0, UNKNOWN: 0}
-
-
-def share(arrived, missed):
-    """Per cent of pushes that arrived, rounded down to 0.01 (99.999 is not 100), or None."""
-    return arrived * 10000 // (arrived + missed) / 100 if arrived + missed else None
 
 
 class Resident:
@@ -119,6 +83,7 @@ class Resident:
         self._phase = IDLE
         self._txid = None
         self._rounds = []  # open, by time
+        self._began = 0
         self._first_sent = None
         self._unsent = None  # errno of a send that the system refused, in this registration
         self._failed = None  # txid whose end the reflector is asked about
@@ -197,7 +162,6 @@ class Resident:
         """The registration's timer ran out; what that means depends on the phase."""
         if self._phase == REGISTERING:
             if self._first_sent is None and self.session.ready(now):
-                self._first_sent = now
                 self._request(now)
             elif self._first_sent is None and now < self._began + _RETRY:
                 self._timers["register"] = now + 1000  # a notice ("ready",) comes sooner
@@ -227,6 +191,8 @@ class Resident:
         self._registration_step(now)
 
     def _request(self, now):
+        if self._first_sent is None:
+            self._first_sent = now
         times = [round.time for round in self._rounds]
         hold = stun.Hold(True, times[-1], COPIES, 0, self.session.tag)
         attributes = [
