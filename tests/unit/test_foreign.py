@@ -294,3 +294,53 @@ def test_a_search_that_is_stopped_leaves_no_socket_open():
         engine.stop(world.now)
         world.remove(engine)
         assert not world.flows, (after, world.flows)
+
+
+def bite(ask, state, prepare=None, timer=5000):
+    """The one finished tooth that asks at *ask* ms."""
+    world = World(Nat(timer, timer))
+    server = StunServer(world)
+    teeth = ForeignTeeth(SERVER, state, 10, world.random)
+    teeth.start = lambda now: None
+    world.add(teeth)
+    teeth.add(ask)
+    if prepare is not None:
+        prepare(world, server)
+    finished = []
+
+    def done():
+        finished.extend(teeth.take_finished())
+        return bool(finished)
+
+    world.run(world.now + 60000, done)
+    return finished[0]
+
+
+def test_a_tooth_is_alive_before_the_timer_and_expired_after_with_two_round_trips_of_doubt():
+    for state in ("replied", "stream"):
+        tooth = bite(4900, state)
+        assert tooth.phase == "alive" and tooth.idle == 4900, (state, tooth.reason)
+        tooth = bite(5100, state)
+        assert tooth.phase == "expired", (state, tooth.reason)
+        assert tooth.idle == 5500 and tooth.slack == 40
+
+
+def test_a_mapping_that_changes_during_the_set_up_or_the_question_is_unknown():
+    # The proof takes 1,040 ms, as a stream 3,020 more; then a stream's exchanges follow.
+    def early(world, server):
+        world.at(world.now + 5500, world.nat.restart)
+
+    tooth = bite(4900, "stream", early)
+    assert tooth.phase == "unknown" and "during the set-up" in tooth.reason, tooth.reason
+
+    def late(world, server):
+        # Between the control request ahead of the question and the question.
+        world.at(world.now + 1040 + 20 + 6000 - 300, world.nat.restart)
+
+    tooth = bite(6000, "replied", late, timer=30000)
+    assert tooth.phase == "unknown" and "during the question" in tooth.reason, tooth.reason
+
+
+def test_a_binding_that_dies_within_a_second_is_not_called_expired():
+    tooth = bite(5000, "replied", None, timer=900)
+    assert tooth.phase == "unknown" and "RESPONSE-PORT" in tooth.reason, tooth.reason

@@ -87,7 +87,7 @@ class Filtering(Inquiry):
         self.session = session
         self._step = self._learn
         self._pending = []
-        self._other = None
+        self._other = ("", 0)
         self._reachable = {}  # name -> None, or the reason why it cannot be asked
         self._flow = 1
         self._trials = []  # of both rounds
