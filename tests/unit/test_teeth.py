@@ -10,7 +10,7 @@ from natwatch.wire import stun
 FIVE = 5000
 
 
-def bite(state, ask, prepare=None, timer=FIVE, seconds=60):
+def bite(state, ask, prepare=None, timer=FIVE, seconds=60, sip=False, earlier=None):
     """(the one finished tooth, its set, the world) of asking once at *ask* ms."""
     world = World(Nat(timer, timer))
     session = Session(DEVICE, KEY, ADDRESS, world.random)
@@ -18,7 +18,7 @@ def bite(state, ask, prepare=None, timer=FIVE, seconds=60):
     teeth = Teeth(session, 5060, state, 10)
     teeth.start = lambda now: None
     world.add(teeth)
-    teeth.add(ask)
+    teeth.add(ask, sip=sip, earlier=earlier)
     if prepare is not None:
         prepare(world)
     finished = []
@@ -172,3 +172,88 @@ def test_every_phase_can_be_left_and_no_transition_leads_nowhere():
         assert target in phases or target in (ALIVE, EXPIRED, UNKNOWN)
     for phase in phases:
         assert module.TRANSITIONS[(phase, "spoiled")] == UNKNOWN
+
+
+def test_a_tooth_whose_public_address_is_gone_is_unknown_and_not_expired():
+    def prepare(world):
+        world.at(world.now + 4000, world.nat.change_address, "203.0.113.77")
+
+    for state in ("oneway", "replied"):
+        tooth = bite(state, 5100, prepare, timer=30000)[0]
+        assert tooth.phase == UNKNOWN, state
+        assert tooth.reason == "the public address changed from 203.0.113.9 to 203.0.113.77"
+
+
+def test_where_outsiders_refresh_nothing_the_upper_edge_counts_from_our_request():
+    def prepare(world):
+        world.nat.refresh_inbound = False
+        lose(world, lambda m, down: m.has(stun.PUSH) and m.get(stun.PUSH).copy < 3)
+
+    tooth = bite("replied", 4590, prepare)[0]
+    # The last copy leaves 4,990 ms after the answer and meets a binding of 5,010 ms: dead.
+    assert tooth.phase == EXPIRED and tooth.idle < FIVE <= tooth.idle + tooth.slack
+
+
+def test_a_tooth_that_speaks_sip_is_believed_as_any_other():
+    def prepare(world):
+        arrive, deliver = world._arrive, world._deliver
+
+        def seen_out(data, source, local):
+            assert local[1] != 5060 or data[:8] == b"OPTIONS ", data
+            arrive(data, source, local)
+
+        def seen_in(data, source, destination):
+            assert source[1] != 5060 or data[:8] in (b"OPTIONS ", b"SIP/2.0 "), data
+            deliver(data, source, destination)
+
+        world._arrive, world._deliver = seen_out, seen_in
+
+    for state in ("oneway", "replied", "stream"):
+        assert bite(state, 4900, prepare, sip=True)[0].phase == ALIVE, state
+        assert bite(state, 5100, prepare, sip=True)[0].phase == EXPIRED, state
+
+
+def test_a_tooth_that_speaks_sip_takes_nothing_else():
+    world = World(Nat(FIVE, FIVE))
+    session = Session(DEVICE, KEY, ADDRESS, world.random)
+    world.add(session)
+    teeth = Teeth(session, 5060, "replied", 10)
+    teeth.start = lambda now: None
+    world.add(teeth)
+    tooth = teeth.add(30000, sip=True)
+    world.run(world.now + 2000, lambda: False)
+    push = [(stun.PUSH, stun.Pushed(tooth.txid, 1, 3, 29000))]
+    for data in (
+        stun.build(stun.INDICATION, tooth.txid, push, KEY),
+        b"SIP/2.0 200 OK\r\nNatwatch: AAAA\r\n\r\n",
+        b"SIP/2.0 200 OK\r\nNatwatch: =\r\n\r\n",
+        b"SIP/2.0 200 OK\r\n\r\n",
+        b"\xff" * 40,
+        b"",
+    ):
+        before = sum(teeth.counters.values())
+        teeth.receive(tooth.number, data, (ADDRESS, 5060), world.now)
+        assert sum(teeth.counters.values()) == before + 1 and not tooth.spent, data
+
+
+def test_an_earlier_push_refreshes_and_is_no_answer():
+    tooth = bite("replied", 6000, earlier=3000)[0]
+    assert tooth.phase == ALIVE and tooth.idle == 6000 and tooth.refreshed == 3400
+    assert bite("replied", 9000, earlier=3000)[0].phase == EXPIRED
+
+
+def test_a_tooth_whose_earlier_push_was_lost_is_unknown():
+    def prepare(world):
+        lose(world, lambda m, down: m.has(stun.PUSH) and m.get(stun.PUSH).copy == 0)
+
+    for ask in (4000, 9000):
+        tooth = bite("replied", ask, prepare, timer=5000, earlier=2000)[0]
+        assert tooth.phase == UNKNOWN and "refresh" in tooth.reason, tooth.phase
+
+
+def test_a_witness_of_the_earlier_push_is_none_of_the_last():
+    def prepare(world):
+        lose(world, lambda m, down: m.has(stun.WITNESS) and m.get(stun.WITNESS).copy > 0)
+
+    tooth = bite("replied", 9000, prepare, earlier=3000)[0]
+    assert tooth.phase == UNKNOWN and "no witness" in tooth.reason
