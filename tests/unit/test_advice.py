@@ -121,4 +121,4 @@ def test_the_interval_in_use_is_compared_with_what_was_measured():
         assert advice["in_use"] == in_use
         assert (advice["holds"], advice["change"]) == (holds, change), (bracket, in_use, advice)
     # Both states bind: the shorter upper edge refutes.
-    assert advise((50, 52), (49, None), False, in_use=52)["holds"] is False
+    assert advise((50, 60), (49, 52), False, in_use=52)["holds"] is False
