@@ -23,6 +23,8 @@ from natwatch_provider.reflector.siblings import Siblings, links
 from natwatch_provider.reflector.sockets import Ports, Signals
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# A terminal and a service manager signal the whole group; the parent decides what follows.
+NOT_FOR_WORKERS = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
 ANSWERS_WITHIN = 5.0  # seconds; a worker that has not answered by then is killed at the end
 MAX_COUNTERS = 65_536  # bytes
 
@@ -53,9 +55,13 @@ class Workers:
         channels = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in ports]
         # The workers' heaps begin as this one: no collection should touch, and so copy, it all.
         gc.freeze()
+        # Held back until each worker ignores them, so that none can be killed before.
+        signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)
         for index in range(len(ports)):
             pid = os.fork()
             if pid == 0:
+                for signal_number in NOT_FOR_WORKERS:
+                    signal.signal(signal_number, signal.SIG_IGN)
                 _die_with(parent)
                 for number, (ours, theirs) in enumerate(channels):
                     ours.close()
@@ -65,6 +71,7 @@ class Workers:
                         _close(socks[number])
                 _work(ports[index], build, Siblings(socks[index]), channels[index][1])
             self._workers.append(Worker(index + 1, pid, channels[index][0]))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_WORKERS)
         for index in range(len(ports)):
             channels[index][1].close()
             ports[index].close()
@@ -157,9 +164,6 @@ def _work(
     channel: socket.socket,
 ) -> NoReturn:  # fmt: skip
     """The life of a worker. Never returns: what called fork() is the parent's business."""
-    # A terminal and a service manager signal the whole group; the parent decides what follows.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
     status = 1
     try:
         reflector = build(siblings)
