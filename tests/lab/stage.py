@@ -110,7 +110,10 @@ class Stage:
     # The customer's side
 
     def configure(self, device: str, **changes: Any) -> Path:
-        """A device's identity and configuration file. *changes* replace whole fields."""
+        """A device's identity and configuration file. *changes* replace whole fields.
+
+        Unless they say otherwise the device does nothing but watch: each test asks for the rest.
+        """
         config: dict[str, Any] = {
             "device": device,
             "reflector": {
@@ -119,6 +122,9 @@ class Stage:
             },
             "budget": {"bytes_per_day": 0},
             "watch": [["udp/sip", "stream"]],
+            "check": [],
+            "survey_every_s": 0,
+            "resident": None,
         }
         if (self.folder / "broker").exists():
             config["brokers"] = [
