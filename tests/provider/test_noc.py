@@ -316,6 +316,17 @@ def test_what_is_unknown_is_shown_with_its_reason(
         assert re.search(f"^{line}", page, re.MULTILINE), line
 
 
+def test_what_was_unknown_before_the_latest_measurement_is_not_told(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.tell(lifetime_data(None, None, reason="the line was down"), ago=90)
+    told.tell(lifetime_data(None, None, reason="the line was down"), ago=80)
+    told.tell(lifetime_data(39.6, 40.4), ago=30)
+    page = told.page(capsys)
+    assert "the line was down" not in page
+    assert page.count("udp/sip  stream") == 1
+
+
 def test_an_unreachable_phone_and_an_open_alert_stand_on_the_page(
     told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:

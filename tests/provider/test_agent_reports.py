@@ -1,0 +1,90 @@
+"""What the device's own code makes of its results, against the collector's checks of them."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from world import ADDRESS, DEVICE, KEY, Nat, World
+
+from natwatch.diagnosis.keepalive import advise
+from natwatch.probes.keepalives import Keepalives
+from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.mapping import Mapping
+from natwatch.probes.resident import Resident
+from natwatch.probes.session import Session
+from natwatch_provider.collector.kinds import check, lifetime
+from tests.provider.reports import HOME
+
+HOUR = 3_600_000  # ms
+
+BRACKETS = (
+    None,
+    (1.5, 2.0),
+    (14.6, 15.4),
+    (20.0, 20.9),
+    (41.1, 42.0),
+    (100.0, 101.0),
+    (600.0, None),
+)
+
+
+def as_sent(data: dict[str, Any]) -> dict[str, Any]:
+    """*data* as the collector finds it: through JSON, with the context that every report has."""
+    sent: dict[str, Any] = json.loads(json.dumps({**data, "context": HOME}))
+    return sent
+
+
+def home(timer: int) -> tuple[World, Session]:
+    world = World(Nat(timer, timer))
+    session = Session(DEVICE, KEY, ADDRESS, world.random)
+    world.add(session)
+    return world, session
+
+
+def results(world: World, engine: Any, until: int) -> list[dict[str, Any]]:
+    world.add(engine)
+    world.run(world.now + until, lambda: bool(getattr(engine, "done", False)))
+    found: list[dict[str, Any]] = engine.take_results()
+    assert found
+    return found
+
+
+def test_every_advice_is_taken() -> None:
+    for replied, oneway, answered, extends, in_use in itertools.product(
+        BRACKETS, BRACKETS, (True, False, None), (True, False, None), (None, 30)
+    ):
+        check("advice", as_sent(advise(replied, oneway, answered, extends, in_use=in_use)))
+
+
+@pytest.mark.parametrize("timer", [120_000, 8_000])
+def test_what_a_resident_flow_tells_is_taken(timer: int) -> None:
+    world, session = home(timer)
+    found = results(world, Resident(session, 5062), 2 * HOUR)
+    for one in found:
+        check("resident", as_sent(one))
+    assert found[-1]["share"] is not None
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_which_keepalives_arrive_is_taken(silent: bool) -> None:
+    world, session = home(30_000)
+    if silent:
+        world.reflector.receive = lambda *_datagram: None
+    (one,) = results(world, Keepalives(session), 300_000)
+    check("keepalives", as_sent(one))
+    assert (one["reason"] is not None) == silent
+
+
+def test_the_search_of_a_lifetime_is_taken() -> None:
+    world, session = home(15_000)
+    for one in results(world, Lifetime(session, ("udp/sip", "stream"), 600_000, 64, 40), 300_000):
+        fields = {"method": "refined", "period": None, "id": 1, **one}
+        assert lifetime(as_sent(fields)).lo is not None
+
+
+def test_how_a_nat_maps_is_taken() -> None:
+    world, _ = home(30_000)
+    (one,) = results(world, Mapping((ADDRESS, 3478), random=world.random), 300_000)
+    fields = {"mapping_reason": one.get("reason"), "filtering": None, "filtering_reason": "…"}
+    check("nat", as_sent({**one, **fields}))
