@@ -1,1 +1,1 @@
-"""A package proper: pystun3 installs one of this name, which would hide a folder without this file."""
+"""A package proper: pystun3 installs one of this name, which would hide ours otherwise."""

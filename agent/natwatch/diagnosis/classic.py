@@ -1,8 +1,8 @@
 """The names of RFC 3489, section 5, which support staff know, for what RFC 5780 tells apart.
 
 They are one word for two questions, and not every NAT has one: RFC 3489's test asks for filtering
-first, so that it calls a NAT whose mapping differs with the destination a full cone if that NAT lets
-everybody in. Here the mapping decides, since it is what breaks a call.
+first, so that it calls a NAT whose mapping differs with the destination a full cone if that NAT
+lets everybody in. Here the mapping decides, since it is what breaks a call.
 """
 
 OPEN = "Open Internet"
