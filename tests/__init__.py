@@ -1,1 +1,1 @@
-"""A package proper: pystun3 installs one of this name, which would hide ours otherwise."""
+"""A package proper: pystun3 installs one of this name too, which would hide a bare folder."""

@@ -61,12 +61,19 @@ def test_odd_arguments_end_with_two_and_one_sentence(natwatch: list[str], tmp_pa
     key.write_text("0f" * 32)
     good = ["lifetime", "--reflector", "127.0.0.1", "--device", "nw-1", "--key-file", str(key)]
     for arguments, words in (
-        (["dance"], ("dance", "run or lifetime")),
+        (["dance"], ("dance", "run, lifetime, nat or advice")),
         (["run"], ("--config",)),
         (["run", "--config"], ("expected a value",)),
         (["lifetime"], ("--reflector",)),
         ([*good, "--state", "solid"], ("--state", "oneway")),
         ([*good, "--class", "tcp"], ("--class", "udp/sip")),
+        ([*good, "--server", "127.0.0.1"], ("--reflector", "beside --server")),
+        (["nat"], ("--reflector", "--server")),
+        (["nat", "--server", "127.0.0.1:http"], ("--server", "1 to 65535")),
+        (["nat", "--server", "stun.example"], ("--server", "IPv4")),
+        (["lifetime", "--server", "127.0.0.1", "--state", "oneway"], ("--state", "replied")),
+        (["lifetime", "--server", "127.0.0.1", "--class", "udp/sip"], ("--class", "port decides")),
+        (["advice", "--server", "127.0.0.1"], ("--server", "unknown option")),
         ([*good, "--limit", "ten"], ("--limit", "5 to 890")),
         ([*good, "--reflector", "reflector.example"], ("--reflector", "IPv4")),
         ([*good, "--key-file", "/bin/ls"], ("64 hex digits",)),
