@@ -1,5 +1,7 @@
 """The lifetime engine against a simulated NAT: brackets, cost, honesty."""
 
+import gc
+
 from sip_router import treat_sip
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
@@ -13,6 +15,7 @@ def measure(
     unreplied, stream, key, loss=0, seed=1, prepare=None, below=None, limit=LIMIT, delay=10
 ):
     """(engine, results, world) of one measurement; *delay* is ms one way."""
+    gc.collect()  # hundreds of worlds, one after another, in MicroPython's small heap
     world = World(Nat(unreplied, stream), loss, seed, delay)
     session = Session(DEVICE, KEY, ADDRESS, world.random)
     world.add(session)

@@ -122,6 +122,7 @@ class Reflector:
         for txid in message.get(stun.CANCEL, []):
             if txid in self.holds and self.holds[txid].outcome in (stun.HELD, stun.PUSHED):
                 self.holds[txid].outcome = stun.CANCELED
+                self.world.forget(self._push, self.holds[txid])
         for txid in asked:
             record = self.holds.get(txid) or stun.Record(txid, stun.UNSEEN)
             reply.append((stun.RECORD, record))
@@ -237,6 +238,13 @@ class World:
         while position and self._queue[position - 1][0] > when:
             position -= 1
         self._queue.insert(position, entry)
+
+    def forget(self, call, first):
+        """Drop what was to be called with *first*: MicroPython's heap holds no long queue."""
+        for position in range(len(self._queue) - 1, -1, -1):
+            _, _, planned, arguments = self._queue[position]
+            if planned == call and arguments[0] is first:
+                self._queue.pop(position)
 
     def _lost(self):
         if self.outage and self.now % self.outage[0] < self.outage[1]:
