@@ -98,8 +98,11 @@ def test_the_report_of_the_plan_stays_within_the_budget():
         surveys = [plan.Survey(name, 6 * HOURS) for name in plan.SURVEYS]
         told = plan.describe(keys, surveys, BUDGET, 20)
         assert told["bytes_per_day"] <= 5000000, told
-        assert [row["every"] for row in told["keys"]] == [None] * 2 + [21600.0] * 10
-        assert told["keys"][0]["period"] >= lifetime
+        assert [row["every"] for row in told["keys"][2:]] == [21600.0] * 10
+        assert told["keys"][0]["period"] == told["keys"][0]["every"] >= lifetime
+        keys[0].bracket = None  # still searched for
+        told = plan.describe(keys, surveys, BUDGET, 20)
+        assert told["keys"][0]["period"] is None and told["keys"][0]["every"] == 0
 
 
 def test_packets_a_second_decide_how_fast_bindings_are_opened():

@@ -184,13 +184,15 @@ def describe(keys, surveys, budget, resident_interval):
     total = taken
     rows = []
     for key in keys:
-        row = {"class": key.key[0], "state": key.key[1], "period": None, "every": None}
+        row = {"class": key.key[0], "state": key.key[1], "period": None, "bytes_per_day": 0}
         if key.every:
             row["every"] = key.every / 1000
             row["bytes_per_day"] = CHECK_BYTES * DAY * 1000 // key.every
-        elif key.bracket:
+        elif not key.bracket:
+            row["every"] = 0.0  # not known yet: it is being searched for
+        else:
             ms = period(key.key, key.bracket, watched, budget, taken)
-            row["period"] = ms / 1000
+            row["period"] = row["every"] = ms / 1000
             row["bytes_per_day"] = round_bytes(key.key) * DAY * 1000 // ms
             total += row["bytes_per_day"]
         rows.append(row)
