@@ -14,11 +14,14 @@ _LONGEST = 1000  # ms; the loop turns at least this often
 
 
 class Loop:
-    """Runs engines and streams. *control* is the session, whose notices every engine hears."""
+    """Runs engines and streams. *control* is the session, whose notices every engine hears.
+
+    None: there is no session, since the far end is somebody else's server.
+    """
 
     def __init__(self, control):
         self.control = control
-        self.engines = [control]
+        self.engines = [] if control is None else [control]
         self.streams = []
         self.counters = {}
         self.send_error = None  # errno of the latest send that failed, None after one that worked
@@ -55,7 +58,7 @@ class Loop:
             timer = participant.next_timer()
             if timer is not None and now >= timer:
                 participant.handle_timer(now)
-        for notice in self.control.take_notices():
+        for notice in self.control.take_notices() if self.control is not None else ():
             for engine in self.engines:
                 if engine is not self.control:
                     engine.notice(notice, now)
