@@ -8,10 +8,14 @@ longest timer and a little. Exit code 0 if everything keeps what is promised, el
 import sys
 from types import ModuleType
 
-from tests.bench import brackets, jobs, memory, shrinks
+from tests.bench import brackets, jobs, keepalives, memory, resident, shrinks, troubles, watching
 
 _PARTS: dict[str, ModuleType] = {
     "brackets": brackets,
+    "troubles": troubles,
+    "keepalives": keepalives,
+    "resident": resident,
+    "watching": watching,
     "shrinks": shrinks,
     "memory": memory,
 }

@@ -16,6 +16,7 @@ from tests.lab.stage import Stage, wait_for
 # (old, new) in s, bytes a day (0: no limit).
 _LIFTED = tuple((*change, 0) for change in ((30, 12), (40, 15), (40, 30), (60, 30), (60, 45)))
 _BUDGETED = ((30, 12, 5_000_000), (40, 15, 5_000_000), (60, 30, 4_000_000))
+_POLL = 3  # s; each look at the NOC is a program of its own, and there are two cores
 
 
 def jobs() -> list[Job]:
@@ -40,7 +41,11 @@ def shrink(old: int, new: int, budget: int, interpreter: str) -> list[Row]:
         stage.start_collector()
         stage.start_agent(device, interpreter, budget={"bytes_per_day": budget})
         wait_for(
-            lambda: stage.baseline(device) or None, 900, "a baseline", lambda: stage.log(device)
+            lambda: stage.baseline(device) or None,
+            900,
+            "a baseline",
+            lambda: stage.log(device),
+            _POLL,
         )
         period = float(re.findall(r"watching, one round every ([\d.]+) s", stage.log(device))[-1])
         lab.router.set_timers(udp=new, stream=new)

@@ -208,7 +208,11 @@ T = TypeVar("T")
 
 
 def wait_for(
-    seen: Callable[[], T | None], seconds: float, what: str, evidence: Callable[[], str]
+    seen: Callable[[], T | None],
+    seconds: float,
+    what: str,
+    evidence: Callable[[], str],
+    every: float = 0.05,
 ) -> T:
     """Poll *seen* until it gives something. LabError with the *evidence* after *seconds*."""
     end = time.monotonic() + seconds
@@ -218,7 +222,7 @@ def wait_for(
             return found
         if time.monotonic() > end:
             raise LabError(f"expected {what} within {seconds:.0f} s, found:\n{evidence()}")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def stop(process: subprocess.Popen[Any]) -> int:
