@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from tests.lab import PHONE, REFLECTOR_A, REFLECTOR_B, Lab
-from tests.lab.stage import INTERPRETERS, Stage, wait_for
+from tests.lab.stage import INTERPRETERS, ROOT, Stage, wait_for
 
 STUND = "/usr/sbin/stund"  # not in an ordinary user's PATH
 _PATIENCE = 90  # s; natdiscovery needs 7, pystun3 up to 32
@@ -121,3 +121,11 @@ def result(process: subprocess.Popen[Any]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(text) if text.strip() else {}
     found["status"] = process.returncode
     return found
+
+
+def start_bad_server(stage: Stage, fault: str) -> subprocess.Popen[Any]:
+    """tests/interop/bad_servers.py on the same addresses and ports."""
+    argv = [sys.executable, "-m", "tests.interop.bad_servers", fault]
+    process = stage.spawn("bad-server", "provider", argv, cwd=ROOT)
+    _listens(stage, "bad-server")
+    return process

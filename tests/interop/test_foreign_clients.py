@@ -18,16 +18,14 @@ What each tool is known to get wrong, so that it is not taken for our fault:
   port while it is free, is endpoint-independent to them, as it is to any one socket.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import pytest
 
 from natwatch.diagnosis.classic import classic_name
 from tests.interop.foreign import Natdiscovery, Pystun3, StunClient
-from tests.lab import HOME, HOME_USERNAT, PUBLIC, Lab, Topology, UserNat
+from tests.interop.scenes import SCENES, Scene
+from tests.lab import Lab
 from tests.lab.stage import Stage
-from tests.lab.translator import ADDRESS, ADDRESS_AND_PORT, INDEPENDENT, KINDS, Behaviour
+from tests.lab.translator import ADDRESS, ADDRESS_AND_PORT, INDEPENDENT
 
 _STUN_FILTERS = {
     INDEPENDENT: "Independent Filter",
@@ -36,90 +34,12 @@ _STUN_FILTERS = {
 }
 
 
-def firewall_itself(lab: Lab) -> None:
-    """The router drops what comes to it unasked from outside, as routers are sold."""
-    lab.nft(
-        "router",
-        "guard",
-        "chain guard { type filter hook input priority 0; iifname to-provider drop\n}",
-    )
-
-
-def masquerade(lab: Lab) -> None:
-    firewall_itself(lab)
-
-
-def open_masquerade(lab: Lab) -> None:
-    pass
-
-
-def random_ports(lab: Lab) -> None:
-    firewall_itself(lab)
-    lab.router.set_mapping("random,fully-random")
-
-
-def no_nat(lab: Lab) -> None:
-    lab.nft("router", "nat", "")
-    lab.run("provider", ["ip", "route", "add", "192.168.1.0/24", "via", PUBLIC])
-
-
-def no_nat_but_a_firewall(lab: Lab) -> None:
-    no_nat(lab)
-    lab.nft(
-        "router",
-        "guard",
-        "chain guard { type filter hook forward priority 0;\n"
-        "ct state established accept\niifname to-provider drop\n}",
-    )
-
-
-def userspace(mapping: str, filtering: str, preserve_ports: bool = True) -> Callable[[Lab], None]:
-    def prepare(lab: Lab) -> None:
-        UserNat(lab, Behaviour(mapping, filtering, preserve_ports=preserve_ports))
-
-    return prepare
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A NAT and the truth about it; *wrong*: what a tool is known to say instead."""
-
-    name: str
-    prepare: Callable[[Lab], None]
-    mapping: str
-    filtering: str
-    topology: Topology = HOME
-    wrong: dict[str, str] = field(default_factory=dict)
-
-    def stun(self) -> str:
-        if self.mapping == "none":
-            return "Open" if self.filtering == INDEPENDENT else "Firewall"
-        if self.mapping == INDEPENDENT:
-            return f"Independent Mapping, {_STUN_FILTERS[self.filtering]}"
-        return "Dependent Mapping"
-
-
-SCENES = [
-    Scene("masquerade", masquerade, INDEPENDENT, ADDRESS_AND_PORT),
-    Scene(
-        "masquerade on a router without a firewall",
-        open_masquerade,
-        INDEPENDENT,
-        ADDRESS_AND_PORT,
-        wrong={"pystun3": "Symmetric NAT"},
-    ),
-    Scene("random ports", random_ports, ADDRESS_AND_PORT, ADDRESS_AND_PORT),
-    Scene("no NAT", no_nat, "none", INDEPENDENT),
-    Scene("no NAT but a firewall", no_nat_but_a_firewall, "none", ADDRESS_AND_PORT),
-    *(
-        Scene(f"userspace, {kind} filter", userspace(INDEPENDENT, kind), INDEPENDENT, kind,
-              HOME_USERNAT)
-        for kind in KINDS
-    ),
-    Scene("userspace, address-dependent mapping",
-          userspace(ADDRESS, ADDRESS, preserve_ports=False), ADDRESS, ADDRESS, HOME_USERNAT,
-          wrong={"natdiscovery": ADDRESS_AND_PORT}),
-]  # fmt: skip
+def in_words_of_stun(scene: Scene) -> str:
+    if scene.mapping == "none":
+        return "Open" if scene.filtering == INDEPENDENT else "Firewall"
+    if scene.mapping == INDEPENDENT:
+        return f"Independent Mapping, {_STUN_FILTERS[scene.filtering]}"
+    return "Dependent Mapping"
 
 
 @pytest.mark.lab
@@ -131,6 +51,6 @@ def test_other_peoples_clients_find_the_truth_with_our_reflector(scene: Scene) -
         discovery, stun, pystun3 = Natdiscovery(lab), StunClient(lab), Pystun3(lab)
         mapping = scene.wrong.get("natdiscovery", scene.mapping)
         assert discovery.verdict() == (mapping, scene.filtering)
-        assert stun.verdict() == scene.stun()
+        assert stun.verdict() == in_words_of_stun(scene)
         name = classic_name(scene.mapping, scene.filtering)
         assert pystun3.verdict().get("type") == scene.wrong.get("pystun3", name)
