@@ -26,27 +26,36 @@ _OVERDUE = 900  # s beyond what a job was thought to take: then it hangs
 
 @dataclass(frozen=True)
 class Job:
-    """*work* gives rows of JSON. It begins *after* s, and takes about *seconds*."""
+    """*work* gives rows of JSON and takes about *seconds*, of which it keeps the machine busy with
+    starting programs for the first few."""
 
     name: str
     seconds: float
     work: Callable[[], list[Row]]
-    after: float = 0
+    starting: float = 2  # s
 
 
 def run(jobs: Sequence[Job]) -> tuple[list[Row], dict[str, str]]:
-    """All rows, and {name: error} of the jobs that gave none. Progress goes to standard error."""
+    """All rows, and {name: error} of the jobs that gave none. Progress goes to standard error.
+
+    The longest job is begun first, and none while another one is still starting.
+    """
     folder = Path(tempfile.mkdtemp(prefix="natwatch-bench-"))
     keepers: list[int] = []
-    waiting = sorted(enumerate(jobs), key=lambda numbered: numbered[1].after)
-    expected = max((job.after + job.seconds for job in jobs), default=0)
+    waiting: list[tuple[float, int]] = []  # when to begin which, the latest first
+    after = expected = 0.0
+    for number in sorted(range(len(jobs)), key=lambda number: -jobs[number].seconds):
+        waiting.insert(0, (after, number))
+        expected = max(expected, after + jobs[number].seconds)
+        after += jobs[number].starting
     began = shown = time.monotonic()
     try:
         while True:
             now = time.monotonic()
-            while waiting and now - began >= waiting[0][1].after:
-                number, job = waiting.pop(0)
-                keepers.append(container.start(partial(_record, job.work, folder, number)))
+            while waiting and now - began >= waiting[-1][0]:
+                _, number = waiting.pop()
+                work = partial(_record, jobs[number].work, folder, number)
+                keepers.append(container.start(work))
             left_behind = [*folder.glob("*.json"), *folder.glob("*.error")]
             done = {int(path.stem) for path in left_behind}
             left = [job.name for number, job in enumerate(jobs) if number not in done]
