@@ -6,6 +6,7 @@ It listens on both of the reflector's addresses, 3478 and 3479, and ends when it
 import select
 import socket
 import sys
+from typing import Any
 
 from natwatch.wire import stun
 from tests.lab import REFLECTOR_A, REFLECTOR_B
@@ -64,13 +65,20 @@ def answer(
             (stun.ERROR_CODE, (420, "Unknown Attribute")),
             (stun.UNKNOWN_ATTRIBUTES, [stun.RESPONSE_PORT]),
         ]
-        return local, source, bytes(stun.build(stun.ERROR, request.txid, attributes))
+        return local, source, _build(stun.ERROR, request, attributes)
     if port is not None and fault != IGNORES_RESPONSE_PORT:
         destination = (source[0], int.from_bytes(port[:2], "big"))
-    about = [(stun.XOR_MAPPED_ADDRESS, source)]
+    classic = request.cookie != stun.MAGIC_COOKIE
+    about = [(stun.MAPPED_ADDRESS if classic else stun.XOR_MAPPED_ADDRESS, source)]
     if fault != NO_ALTERNATE:
-        about.append((stun.OTHER_ADDRESS, turned(local, True, True)))
-    return origin, destination, bytes(stun.build(stun.SUCCESS, request.txid, about))
+        other = turned(local, True, True)
+        about.append((stun.CHANGED_ADDRESS if classic else stun.OTHER_ADDRESS, other))
+    return origin, destination, _build(stun.SUCCESS, request, about)
+
+
+def _build(klass: int, request: stun.Message, attributes: list[tuple[int, Any]]) -> bytes:
+    found = stun.build(klass, request.txid, attributes, cookie=request.cookie, fingerprint=False)
+    return bytes(found)
 
 
 def main(fault: str) -> None:
