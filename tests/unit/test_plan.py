@@ -25,6 +25,15 @@ def test_the_period_is_the_larger_of_lifetime_and_budget():
         assert low <= found <= high, (bracket, found)
 
 
+def test_the_smallest_budget_that_can_be_configured_gives_a_period():
+    budget = dict(BUDGET)
+    for budget["bytes_per_day"] in (1, 9, 10):
+        ms = plan.period(
+            ("udp/sip", "stream"), (8000, 9000), [("udp/sip", "stream")], budget, 10**6
+        )
+        assert ms > 86400000, budget
+
+
 def test_what_is_watched_comes_first_then_surveys_then_the_other_keys():
     first, second = plan.Key("a"), plan.Key("b")
     other = plan.Key("c", 6 * HOURS)

@@ -167,7 +167,7 @@ def period(key, bracket, keys, budget, taken):
     if budget["bytes_per_day"] == 0:
         return max(_SHORTEST, by_bindings)
     most = budget["bytes_per_day"]
-    left = max(int(most * _LEAST_SHARE), most - taken)
+    left = max(1, int(most * _LEAST_SHARE), most - taken)
     by_bytes = len(keys) * round_bytes(key) * DAY * 1000 // left + 1
     return max(_SHORTEST, by_bindings, by_bytes, lo if hi is None else hi)
 
