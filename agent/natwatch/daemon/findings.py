@@ -42,9 +42,15 @@ class Findings:
 
     def _number(self, engine, measurement):
         """The id of an engine's measurement: one number for all results that share bindings."""
-        name = (id(engine), measurement)
+        owner, name = id(engine), (id(engine), measurement)
         if name not in self._numbers:
             self._measurements += 1
+            # A watch never ends and counts on: only the latest two (twin combs) may come again.
+            self._numbers = {
+                n: self._numbers[n]
+                for n in self._numbers
+                if n[0] != owner or n[1] >= measurement - 1
+            }
             self._numbers[name] = self._measurements
         return self._numbers[name]
 
