@@ -53,6 +53,25 @@ def test_what_is_watched_comes_first_then_surveys_then_the_other_keys():
     assert plan.due(keys, [survey], 1000)[1:] == [(other, plan.SEARCH)]
 
 
+def test_nothing_starves_where_every_look_takes_longer_than_the_time_between_two():
+    keys = [plan.Key(name, 60000) for name in "abcd"]
+    surveys = [plan.Survey("nat", 1000)]
+    for key in keys:
+        key.bracket = (179600, 180400)
+    done, now = [], 0
+    for _ in range(10):
+        ((item, _),) = plan.due(keys, surveys, now)
+        item.doing = plan.SURVEY if item in surveys else plan.CHECK
+        now += 180000
+        if item in surveys:
+            item.ended(True, now)
+        else:
+            item.ended(None, None, now)
+        done.append(item)
+    for item in keys + surveys:
+        assert done.count(item) == 2
+
+
 def test_a_confirmation_is_due_beside_anything_and_nothing_beside_it():
     first, other = plan.Key("a"), plan.Key("c", 6 * HOURS)
     survey = plan.Survey("nat", 6 * HOURS)

@@ -104,7 +104,8 @@ def due(keys, surveys, now):
     """[(Item, action), …] to begin now.
 
     One action but a watch runs at a time; a confirmation is due beside another, which then has
-    to end. What is watched without pause comes first, then surveys, then the other keys.
+    to end. What is watched without pause comes first, then what has been due for longest (surveys
+    before keys): in a fixed order, keys that are due often would starve those behind them.
     """
     idle = [key for key in keys if key.doing is None and now >= key.not_before]
     watched = [key for key in idle if key.every is None]
@@ -116,9 +117,10 @@ def due(keys, surveys, now):
     if suspects or running:
         return actions + suspects[:1]
     one = [(key, SEARCH) for key in watched if not key.bracket]
-    one += [(s, SURVEY) for s in surveys if s.doing is None and now >= s.not_before]
-    others = [key for key in idle if key.every is not None]
-    one += [(key, CHECK if key.bracket else SEARCH) for key in others]
+    others = [(s, SURVEY) for s in surveys if s.doing is None and now >= s.not_before]
+    others += [(key, CHECK if key.bracket else SEARCH) for key in idle if key.every is not None]
+    if others and not one:
+        one.append(min(others, key=lambda entry: entry[0].not_before))
     return actions + one[:1]
 
 
