@@ -64,3 +64,25 @@ def test_loss_never_makes_it_shrink_or_grow():
     for seed in range(200):
         check = look(30000, (29700, 30600), loss=50, seed=seed)
         assert check.change in (None, "unknown"), (seed, check.change)
+
+
+class Spent:
+    """A spent tooth, as far as a Check looks at it."""
+
+    reason = None
+    slack = 20
+
+    def __init__(self, comb, phase, idle):
+        self.comb, self.phase, self.idle = comb, phase, idle
+
+
+def test_a_silence_that_was_survived_and_was_not_is_no_bracket():
+    session = Session(DEVICE, KEY, ADDRESS, lambda size: bytes(size))
+    check = Check(session, ("udp/sip", "stream"), (29700, 30600), 10)
+    check._started = 0
+    for comb, phase, idle in ((0, "alive", 29500), (0, "expired", 29501), (1, "expired", 30800)):
+        check._spent.append(Spent(comb, phase, idle))
+    check._progress(40000)
+    assert check.done and check.change == "unknown"
+    (result,) = check.take_results()
+    assert result["lo"] is None and result["reason"] == "answers contradict each other"

@@ -2,7 +2,7 @@
 
 Two ask a silence just below the bracket, one a silence just above it. A living one below and a
 dead one above confirm it. Dead below, it shrank; alive above, it grew: what it is now, a search
-must say. Where the teeth give no answer, nothing is said but that.
+must say. Where the teeth give no answer, or two, nothing is said but that.
 """
 
 from natwatch.probes.bracket import FLOOR, weigh
@@ -13,6 +13,7 @@ from natwatch.probes.teeth import ALIVE, EXPIRED, STREAM, Teeth
 _MARGIN = 200  # ms beside the bracket: timers of NATs are coarse, the answer must not waver
 _PUSHED_AT = 0.7  # of lo: when a tooth of state ``refreshed`` is pushed to for the first time
 _LEAST = 1000  # ms before that push, and from it to the question
+_CONTRADICTION = "answers contradict each other"
 _BELOW, _ABOVE = 0, 1
 
 
@@ -67,9 +68,14 @@ class Check(Engine):
         above = [tooth.phase for tooth in self._spent if tooth.comb == _ABOVE]
         if ALIVE in above:
             self.change = "grown"
+        elif ALIVE in below and EXPIRED in below:
+            # One silence, survived and not: three lost copies, or a NAT that wavers. As a bracket
+            # it would end where it begins.
+            self.change = "unknown"
+            self._report(now, _CONTRADICTION)
         elif ALIVE in below and (EXPIRED in above or not above):
             self._report(now)
-        elif EXPIRED in below and ALIVE not in below:
+        elif EXPIRED in below:
             self.change = "shrunk"
             dead = [tooth for tooth in self._spent if tooth.phase == EXPIRED]
             self.suspect = min([tooth.idle + tooth.slack for tooth in dead])
