@@ -85,7 +85,7 @@ def nat(kind, target):
 
 def _classic(server):
     """What the classic test says of the line to *server*: see port.classic; None: unsupported."""
-    child = classic.start(server, network.local_address(server[0]) or "0.0.0.0", port.now())
+    child = classic.start(server, network.local_address(server[0]), port.now())
     found = None
     while child is not None and found is None:
         time.sleep(0.1)

@@ -21,7 +21,7 @@ def write_log(text):
 def measure(session, engines, describe):
     """Run *engines* side by side to their end; the last result of each, None where it has none.
 
-    *session* is the control flow to our reflector, None with a foreign server. *describe()*
+    *session* is the control flow to our reflector, None with a foreign server. *describe(now)*
     gives the line of progress. None in all if the reflector cannot be reached.
     """
     loop = Loop(session)

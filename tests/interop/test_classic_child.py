@@ -137,3 +137,11 @@ def test_a_silent_server_is_blocked_after_its_four_datagrams() -> None:
 def test_a_source_address_that_is_not_ours_is_told() -> None:
     found = result(classic.start(("127.0.0.1", 9), "192.0.2.1", port.now()))
     assert "pystun3 failed with OSError" in found["error"]
+
+
+def test_a_child_that_cannot_be_started_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert result(classic.start(("127.0.0.1", 9), None, 0)) == {"error": "no route to 127.0.0.1"}
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    child = classic.start(("127.0.0.1", 9), "127.0.0.1", 0)
+    assert result(child) == {"error": "pystun3 cannot be started: error 2"}
+    child.close()

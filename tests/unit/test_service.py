@@ -153,6 +153,29 @@ def test_results_that_share_bindings_share_a_number():
     made.loop.close()
 
 
+def test_a_watch_that_reports_for_ever_leaves_no_more_numbers_behind():
+    made, _ = service()
+    watch, other = object(), object()
+    made.findings._number(other, 1)
+    for report in range(1, 1000):
+        assert made.findings._number(watch, report) == 1 + report
+    assert made.findings._number(other, 1) == 1
+    assert len(made.findings._numbers) <= 3
+    made.loop.close()
+
+
+def test_a_survey_of_keepalives_that_learned_nothing_is_made_again_soon():
+    made, _ = service()
+    survey = made.surveys[1]
+    for verdict, found in (("unknown", False), ("lost", True), ("arrives", True)):
+        survey.doing = plan.SURVEY
+        kinds = {"stun": verdict, "crlf": "unknown"}
+        result = {"kinds": kinds, "reason": None, "sent": 0, "came": 0}
+        made._take(survey, None, result, port.now())
+        assert survey.found is found
+    made.loop.close()
+
+
 def test_a_suspicion_ends_a_search_and_is_confirmed_at_once():
     made, _ = service()
     stream, replied = made.keys[:2]

@@ -11,7 +11,7 @@ from natwatch.port import classic, network
 from natwatch.probes.behaviour import Behaviour, add_classic
 from natwatch.probes.check import Check
 from natwatch.probes.filtering import Filtering
-from natwatch.probes.keepalives import Keepalives
+from natwatch.probes.keepalives import UNKNOWN, Keepalives
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import Mapping
 from natwatch.probes.refreshed import REFRESHED, Refreshed
@@ -109,8 +109,7 @@ class Service:
 
     def close(self):
         self.say("counters: %s" % json.dumps(self.counters()))
-        if self._classic is not None and self._classic[1] is not None:
-            self._classic[1].close()
+        self._end_classic()
         if self.link is not None:
             self.link.close()
         self.loop.close()
@@ -211,14 +210,20 @@ class Service:
             self._ask_classic(result, now)
             item.found = result["mapping"] is not None
         else:
+            item.found = set(result["kinds"].values()) != {UNKNOWN}
             self.say(telling.keepalives(result))
             self.findings.report("keepalives", result, now)
 
     def _ask_classic(self, result, now):
         """Have the classic test made beside ours, where this interpreter can."""
         local = network.local_address(self.session.endpoint[0])
-        child = None if local is None else classic.start(self.session.endpoint, local, now)
-        self._classic = (result, child)
+        self._end_classic()
+        self._classic = (result, classic.start(self.session.endpoint, local, now))
+
+    def _end_classic(self):
+        """A child takes up to a minute: the next survey, or the end, may come sooner."""
+        if self._classic is not None and self._classic[1] is not None:
+            self._classic[1].close()
 
     def _take_classic(self, now):
         if self._classic is None:

@@ -19,11 +19,32 @@ _LONGEST = 4096  # bytes of a child's output; more is not our line
 
 
 def start(server, source, now, deadline=DEADLINE):
-    """A Child that asks *server*, (address, port), from *source*; None: unsupported here."""
+    """A Child that asks *server*, (address, port), from *source*; None: unsupported here.
+
+    *source* is None where the machine has no route to *server*.
+    """
     if port.interpreter == "micropython":
         return None
+    if source is None:
+        return NoChild("no route to %s" % server[0])
     argv = [sys.executable, "-m", "natwatch.port.classic", server[0], str(server[1]), source]
-    return Child(argv, now + deadline)
+    try:
+        return Child(argv, now + deadline)
+    except OSError as error:  # no memory for a process, no descriptor is left
+        return NoChild("pystun3 cannot be started: error %s" % error.errno)
+
+
+class NoChild:
+    """Stands for a Child that could not be started, and tells why."""
+
+    def __init__(self, reason):
+        self._reason = reason
+
+    def poll(self, _now):
+        return {"error": self._reason}
+
+    def close(self):
+        """There is nothing to end."""
 
 
 class Child:

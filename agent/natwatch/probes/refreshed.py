@@ -89,7 +89,6 @@ class Refreshed(Engine):
         self.phase = None
         self.bracket = None
         self.extends = None
-        self._rough = None  # the Bracket of the first comb
         self._spent = []  # of the present comb
         self._attempts = 0
         self._started = self._since = None
@@ -118,7 +117,7 @@ class Refreshed(Engine):
         self.phase = COMB
         self._since = now
         self._spent = []
-        self.extends = self._rough = None
+        self.extends = None
         for ask in geometric(FLOOR, self.limit, self.bindings):
             self.teeth.add(ask, COARSE)
 
@@ -176,7 +175,6 @@ class Refreshed(Engine):
             return
         self._give_up_rest(now)
         if bracket.hi is not None and bracket.lo:
-            self._rough = bracket
             self._probe(bracket, now)
         elif bracket.hi is not None:
             self._unknown("the binding dies within %.1f s" % (bracket.hi / 1000), now)
