@@ -75,7 +75,7 @@ class Siblings:
         for _ in range(BATCH):
             try:
                 data = sock.recv(MAX_MESSAGE)
-            except BlockingIOError:
+            except OSError:  # nothing more; or it died with messages of ours unread (ECONNRESET)
                 break
             if not data:  # it died: the parent is about to end this process as well
                 break
