@@ -7,13 +7,15 @@ from world import ADDRESS, DEVICE, KEY, Nat, World
 
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.session import Session
+from natwatch.probes.teeth import EXPIRED
 
 LIMIT = 600000
 
 
 def measure(
-    unreplied, stream, key, loss=0, seed=1, prepare=None, below=None, limit=LIMIT, delay=10
-):
+    unreplied, stream, key, loss=0, seed=1, prepare=None, below=None, limit=LIMIT, delay=10,
+    engine_too=None,
+):  # fmt: skip
     """(engine, results, world) of one measurement; *delay* is ms one way."""
     gc.collect()  # hundreds of worlds, one after another, in MicroPython's small heap
     world = World(Nat(unreplied, stream), loss, seed, delay)
@@ -22,6 +24,8 @@ def measure(
     engine = Lifetime(session, key, limit, 64, 10, below)
     if prepare is not None:
         prepare(world)
+    if engine_too is not None:
+        engine_too(engine)
     world.add(engine)
     results = []
 
@@ -216,6 +220,39 @@ def test_a_nat_that_sweeps_its_bindings_now_and_then_gives_a_wide_bracket_and_no
             assert result["lo"] is not None, evidence
             assert result["lo"] * 1000 <= timer + sweep, evidence
             assert timer <= result["hi"] * 1000 <= 1.3 * timer + 2 * sweep, evidence
+
+
+def test_where_a_nat_sweeps_no_binding_of_the_search_died_at_lo_or_sooner():
+    for timer, phase in ((8000, 1000), (8000, 2000), (8000, 3000), (11000, 0), (11000, 2000)):
+        dead = []
+
+        def prepare(world, phase=phase, dead=dead):
+            outbound = world.nat._timer
+
+            def swept(binding, replied, now):
+                ends = now + phase + outbound(binding, replied, now)
+                return -(-ends // 5000) * 5000 - now - phase
+
+            world.nat._timer = swept
+
+        def watched(engine, dead=dead):
+            take = engine.teeth.take_finished
+
+            def taken():
+                finished = take()
+                dead.extend([t.idle for t in finished if t.phase == EXPIRED and not t.speaks_sip])
+                return finished
+
+            engine.teeth.take_finished = taken
+
+        _, results, _ = measure(
+            timer, timer, ("udp/sip", "stream"), prepare=prepare, limit=60000, engine_too=watched
+        )
+        result, evidence = results[-1], (timer, phase, results[-1], sorted(dead)[:3])
+        if result["lo"] is None:
+            assert result["reason"] == "answers contradict each other", evidence
+        else:
+            assert result["lo"] * 1000 < min(dead), evidence
 
 
 def test_a_restart_early_in_the_refining_comb_with_loss_gives_no_false_bracket():

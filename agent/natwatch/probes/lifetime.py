@@ -261,6 +261,8 @@ class Lifetime(Engine):
             self._unknown(self._reasons(), now)
         else:
             # A dead tooth was refuted, or the topmost are unknown: search on from what lives.
+            # The refuted deaths are not forgotten: a NAT that sweeps makes them by the dozen.
+            self._thrown += [tooth for tooth in self._spent if tooth.phase == EXPIRED]
             self._spent = [tooth for tooth in self._spent if tooth.phase != EXPIRED]
             self._attempts += 1
             self.below = None
@@ -312,7 +314,8 @@ class Lifetime(Engine):
 
     def _reasons(self):
         reasons = sorted(set([tooth.reason for tooth in self._spent if tooth.reason]))
-        return "; ".join(reasons) or "no tooth was answered"
+        known = [tooth for tooth in self._spent if tooth.phase != UNKNOWN]
+        return "; ".join(reasons) or (_CONTRADICTION if known else "no tooth was answered")
 
     def _unknown(self, reason, now):
         self.phase, self.done = DONE, True
