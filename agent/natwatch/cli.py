@@ -128,8 +128,8 @@ def run(arguments):
     boot = port.random(8).hex()
     service = assembly.assemble(settings, boot, say)
     port.end_on_termination()
-    service.start()
     try:
+        service.start()
         while True:
             service.turn()
     except KeyboardInterrupt:

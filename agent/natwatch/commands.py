@@ -87,9 +87,13 @@ def _classic(server):
     """What the classic test says of the line to *server*: see port.classic; None: unsupported."""
     child = classic.start(server, network.local_address(server[0]), port.now())
     found = None
-    while child is not None and found is None:
-        time.sleep(0.1)
-        found = child.poll(port.now())
+    try:
+        while child is not None and found is None:
+            time.sleep(0.1)
+            found = child.poll(port.now())
+    finally:
+        if child is not None:
+            child.close()
     return found
 
 

@@ -189,7 +189,9 @@ class Service:
             return
         bracket = engine.bracket
         found = None if bracket is None else (bracket.lo, bracket.hi)
-        if found is not None and found[1] is None and item.suspect is not None:
+        confirmed = item.suspect is not None and item.key[1] != REFRESHED
+        if found is not None and found[1] is None and confirmed:
+            # Nothing died up to the suspected silence, and nothing longer was asked.
             self.say(
                 "%s %s: a false alarm, nothing died up to %.1f s" % (item.key + (found[0] / 1000,))
             )
@@ -204,7 +206,7 @@ class Service:
         if item.doing != plan.SURVEY:
             self.findings.lifetime(engine, result, now)
             self.say(telling.lifetime(result))
-            if result.get("extends") is not None:
+            if "extends" in result and result["lo"] is not None:
                 item.extends = result["extends"]
         elif item.name == "nat":
             self._ask_classic(result, now)
