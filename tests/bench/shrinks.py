@@ -42,7 +42,7 @@ def shrink(old: int, new: int, budget: int, interpreter: str) -> list[Row]:
         stage.start_agent(device, interpreter, budget={"bytes_per_day": budget})
         wait_for(
             lambda: stage.baseline(device) or None,
-            900,
+            1800,
             "a baseline",
             lambda: stage.log(device),
             _POLL,
