@@ -145,15 +145,3 @@ def test_a_child_that_cannot_be_started_has_its_reason(monkeypatch: pytest.Monke
     child = classic.start(("127.0.0.1", 9), "127.0.0.1", 0)
     assert result(child) == {"error": "pystun3 cannot be started: error 2"}
     child.close()
-
-
-def test_without_a_route_no_child_is_started_and_the_reason_is_told() -> None:
-    child = classic.start(("127.0.0.1", 9), None, port.now())
-    assert result(child) == {"error": "no route to 127.0.0.1"}
-    child.close()
-
-
-def test_where_no_process_can_be_had_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    child = classic.start(("127.0.0.1", 9), "127.0.0.1", port.now())
-    assert "pystun3 cannot be started" in result(child)["error"]
