@@ -53,18 +53,18 @@ def no_lie(timer, extends, result, evidence):
 
 def test_loss_never_makes_it_lie_and_mostly_leaves_a_verdict():
     said = 0
-    for seed in range(1, 41):
+    for seed in range(1, 21):
         extends = seed % 2 == 0
         _, result, _ = measure(20000, extends, loss=50, seed=seed)
         no_lie(20000, extends, result, seed)
         said += result["extends"] is not None and result["lo"] is not None
-    assert said >= 30, said
+    assert said >= 14, said
 
 
 def test_a_restart_of_the_nat_at_any_moment_does_not_look_like_does_not_extend():
     said = 0
     for extends in (True, False):
-        for after in range(300, 60000, 1490):
+        for after in range(300, 60000, 4470):
 
             def prepare(world, after=after):
                 world.at(world.now + after, world.nat.restart)
@@ -72,11 +72,11 @@ def test_a_restart_of_the_nat_at_any_moment_does_not_look_like_does_not_extend()
             _, result, _ = measure(20000, extends, prepare=prepare, seed=after)
             no_lie(20000, extends, result, after)
             said += result["extends"] is not None
-    assert said >= 60, said
+    assert said >= 20, said
 
 
 def test_an_outage_of_a_second_every_twenty_does_not_make_it_lie():
-    for timer in range(5000, 45000, 1000):
+    for timer in range(5000, 45000, 3000):
         for extends in (True, False):
 
             def prepare(world):
@@ -87,7 +87,7 @@ def test_an_outage_of_a_second_every_twenty_does_not_make_it_lie():
 
 
 def test_a_public_address_that_changes_in_the_middle_does_not_make_it_lie():
-    for after in range(300, 60000, 2980):
+    for after in range(300, 60000, 8940):
 
         def prepare(world, after=after):
             world.at(world.now + after, world.nat.change_address, "203.0.113.77")
