@@ -12,7 +12,7 @@ KINDS = ("resident", "nat", "keepalives", "advice", "plan")
 NOT_OURS = """chain outgoing { type nat hook postrouting priority srcnat;
 oifname another masquerade
 }"""
-QUICK = {
+QUICK: dict[str, Any] = {
     "watch": [["udp/sip", "replied"]],
     "check": [["udp/sip", "refreshed"], ["udp/rtp", "oneway"]],
     "survey_every_s": 21600,
