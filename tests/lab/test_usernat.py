@@ -69,6 +69,9 @@ def sleep_until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
+_RECEIVE_BUFFER_FORCE = 33  # asm-generic/socket.h: SO_RCVBUFFORCE
+
+
 @pytest.mark.lab
 @pytest.mark.parametrize("filtering", KINDS)
 @pytest.mark.parametrize("mapping", KINDS)
@@ -270,6 +273,8 @@ def test_a_thousand_packets_a_second_pass_each_way_and_none_is_lost() -> None:
         public = opened(phone, server)
         for one in (server, phone):
             one.setblocking(False)
+            # On a busy machine the NAT's turn may bring hundreds at once: that is no loss of its.
+            one.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, 8_000_000)
         got = {server: 0, phone: 0}
         start = time.monotonic()
 

@@ -99,6 +99,8 @@ def test_ctrl_c_ends_the_daemon_without_a_traceback(natwatch: list[str], tmp_pat
             env={"MICROPYPATH": str(ROOT / "agent"), "PYTHONPATH": str(ROOT / "agent")},
             stderr=subprocess.PIPE,
             text=True,
+            # A shell's background job ignores SIGINT, and its children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         time.sleep(seconds)
         daemon.send_signal(signal.SIGINT if seconds < 1 else signal.SIGTERM)
