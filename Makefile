@@ -27,7 +27,7 @@ test-cpython: setup
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal tests
 
 test-micropython: setup
-	$(MICROPYTHON) tests/micropython/run.py
+	$(MICROPYTHON) -X heapsize=16m tests/micropython/run.py
 
 lint: setup  ## ruff, mypy, shellcheck, and mpy-cross of every device file
 	$(PYTHON) -m ruff check .
