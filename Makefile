@@ -26,6 +26,7 @@ test: setup test-micropython test-cpython  ## every test, on both interpreters; 
 test-cpython: setup
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal tests
 
+# The heap is for the simulated line of the tests; an agent does with far less (bench-lifetime).
 test-micropython: setup
 	$(MICROPYTHON) -X heapsize=16m tests/micropython/run.py
 

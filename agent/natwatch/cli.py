@@ -11,6 +11,7 @@ import time
 from natwatch import VERSION, config, port
 from natwatch.oneshot import write_log
 from natwatch.probes.engine import CLASSES
+from natwatch.wire.auth import valid_device_id
 
 _HELP = """natwatch %s: what does this network's NAT do to UDP, and how long does it keep a binding?
 
@@ -167,9 +168,6 @@ _TARGET = {"--reflector": None, "--device": None, "--key-file": None, "--server"
 
 def _target(command, given):
     """("reflector", (address, device, key)) or ("server", (address, port)), as *given*."""
-    # Imported here: it needs hashes, which a wrong command line does not.
-    from natwatch.wire.auth import valid_device_id
-
     if given.get("--server") is not None:
         for name in ("--reflector", "--device", "--key-file"):
             if given[name] is not None:

@@ -8,6 +8,7 @@ from natwatch.diagnosis import keepalive
 from natwatch.oneshot import measure
 from natwatch.port import classic, network
 from natwatch.probes.behaviour import Behaviour, add_classic
+from natwatch.probes.bracket import seconds
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.foreign import ForeignLifetime
 from natwatch.probes.foreign_filtering import ForeignFiltering
@@ -114,17 +115,12 @@ def advice(target, limit):
     found = measure(session, [kinds] + searches, describe)
     if found is None:
         return Outcome(None, trouble=session.trouble)
-    brackets = [_seconds(search.bracket) for search in searches]
-    result = keepalive.advise(brackets[0], brackets[1])
+    brackets = [search.bracket for search in searches]
+    known = [None if found is None else seconds((found.lo, found.hi)) for found in brackets]
+    result = keepalive.advise(known[0], known[1])
     result["kinds"] = found[0]["kinds"]
     for state, search in (("replied", found[1]), ("oneway", found[2])):
         result[state] = {name: search.get(name) for name in ("lo", "hi", "reason")}
     lines = [telling.lifetime(search) for search in found[1:]]
     lines += [telling.keepalives(found[0]), telling.advice(result)]
     return Outcome(result, lines, result["margin"] != keepalive.UNKNOWN)
-
-
-def _seconds(bracket):
-    if bracket is None:
-        return None
-    return bracket.lo / 1000, None if bracket.hi is None else bracket.hi / 1000

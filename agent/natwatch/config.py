@@ -8,11 +8,11 @@ import json
 
 from natwatch.probes.engine import CLASSES
 from natwatch.probes.keepalives import KINDS
+from natwatch.probes.refreshed import REFRESHED
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
 from natwatch.wire.auth import valid_device_id
 
 STATES = (ONEWAY, REPLIED, STREAM)  # those that can be watched without pause
-REFRESHED = "refreshed"
 _REQUIRED = object()
 
 

@@ -236,6 +236,9 @@ def test_what_the_system_refuses_to_send_is_not_the_nats_fault():
         rig.run(5000)
     assert rig.engine.reachable is None and rig.count("missed") == 0
     assert "could not send: error 98" in rig.engine.reason
+    # And it was told, once, without waiting for the hourly report.
+    told = [result["reason"] for result in rig.results]
+    assert told == ["this box could not send: error 98"], told
 
 
 def refused_from(address):

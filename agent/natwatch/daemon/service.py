@@ -9,6 +9,7 @@ from natwatch.daemon.loop import Loop
 from natwatch.diagnosis import keepalive
 from natwatch.port import classic, network
 from natwatch.probes.behaviour import Behaviour, add_classic
+from natwatch.probes.bracket import seconds
 from natwatch.probes.check import Check
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import UNKNOWN, Keepalives
@@ -296,12 +297,6 @@ class Service:
             self.say(trouble)
         else:
             self.say("%s (sending fails with error %s)" % (trouble, self.loop.send_error))
-
-
-def seconds(bracket):
-    """A bracket (lo, hi) in ms, hi None where open, in seconds."""
-    lo, hi = bracket
-    return lo / 1000, None if hi is None else hi / 1000
 
 
 def add_counts(total, part):

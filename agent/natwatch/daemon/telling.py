@@ -60,12 +60,12 @@ def behaviour(found):
     if found["classic"]:
         classic = found["classic"]
         name = classic["type"] or "unknown, because: %s" % classic["reason"]
-        lines.append("classic (RFC 3489) name by pystun3: %s; ours: %s" % (name, classic["name"]))
+        ours = classic["name"] or "unknown"
+        lines.append("classic (RFC 3489) name by pystun3: %s; ours: %s" % (name, ours))
     if found["difference"]:
         lines.append("difference: %s" % found["difference"])
-    for what in ("mapping", "filtering"):
-        if found.get(what + "_trust"):
-            lines.append("%s by %s" % (what, found[what + "_trust"]))
+    known = (found["filtering_method"], found["filtering_trust"])
+    lines.append("filtering found by %s: %s" % known)
     return lines
 
 

@@ -27,6 +27,12 @@ class Bracket:
         return None if self.hi is None else self.hi - self.lo
 
 
+def seconds(bracket):
+    """(lo, hi) in seconds of a *bracket* (lo, hi) in ms, hi None where open."""
+    lo, hi = bracket
+    return lo / 1000, None if hi is None else hi / 1000
+
+
 def weigh(teeth):
     """The Bracket that the spent *teeth* support, all of one regime of the NAT.
 

@@ -227,12 +227,7 @@ class Filtering(Inquiry):
 
     def _send(self, trial, now):
         hold = stun.Hold(True, _DELAY, COPIES, trial.source, self.session.tag)
-        attributes = [
-            (stun.USERNAME, self.session.device),
-            (stun.NONCE, self.session.nonce),
-            (stun.HOLD, hold),
-        ]
-        data = stun.build(stun.REQUEST, trial.txid, attributes, self.session.key)
+        data = self.session.hold_request(trial.txid, hold)
         self.questions.send(trial.flow, data, self.server)
         if trial.first_sent is None:
             trial.first_sent = now

@@ -29,6 +29,7 @@ from natwatch.probes.teeth import (
     UNKNOWN,
     WAITING,
     Tooth,
+    enqueue,
 )
 from natwatch.wire import stun
 
@@ -114,10 +115,7 @@ class ForeignTeeth:
         """Queue a tooth that asks at *ask* ms of silence, opened at *not_before*. Returns it."""
         self._number += 1
         tooth = _ForeignTooth(self._number, ask, comb, self._random)
-        position = len(self._queue)
-        while position and self._queue[position - 1][0] > not_before:
-            position -= 1
-        self._queue.insert(position, (not_before, tooth))
+        enqueue(self._queue, not_before, tooth)
         return tooth
 
     def at_once(self):

@@ -180,12 +180,7 @@ class Keepalives:
 
     def _request(self, now):
         hold = stun.Hold(True, _HOLD, 1, 0, self.session.tag, True)
-        attributes = [
-            (stun.USERNAME, self.session.device),
-            (stun.NONCE, self.session.nonce),
-            (stun.HOLD, hold),
-        ]
-        self._send(stun.build(stun.REQUEST, self._txid, attributes, self.session.key))
+        self._send(self.session.hold_request(self._txid, hold))
         passed = now - self._first_sent
         left = [wait for wait in _REPEATS if wait > passed]
         self._timer = self._first_sent + (left[0] if left else _PATIENCE)

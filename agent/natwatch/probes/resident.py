@@ -195,14 +195,7 @@ class Resident:
             self._first_sent = now
         times = [round.time for round in self._rounds]
         hold = stun.Hold(True, times[-1], COPIES, 0, self.session.tag)
-        attributes = [
-            (stun.USERNAME, self.session.device),
-            (stun.NONCE, self.session.nonce),
-            (stun.HOLD, hold),
-        ]
-        if times[:-1]:
-            attributes.append((stun.EARLIER, times[:-1]))
-        self._send(stun.build(stun.REQUEST, self._txid, attributes, self.session.key))
+        self._send(self.session.hold_request(self._txid, hold, times[:-1]))
         left = [wait for wait in _REPEATS if self._first_sent + wait > now]
         self._timers["register"] = self._first_sent + (left[0] if left else _PATIENCE)
 
@@ -356,7 +349,8 @@ class Resident:
             self._reached(None, reason, now)
 
     def _reached(self, reachable, reason, now):
-        changed = reachable != self.reachable
+        # "Unknown" is told anew with another reason, say, that our port is taken.
+        changed = reachable != self.reachable or (reachable is None and reason != self.reason)
         self.reachable = reachable
         self.reason = reason
         if changed:

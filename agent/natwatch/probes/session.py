@@ -72,6 +72,16 @@ class Session:
         """The present nonce, bytes, or None."""
         return self._nonce
 
+    def hold_request(self, txid, hold, earlier=()):
+        """The bytes of the transaction *txid* that asks for *hold*, with *earlier* rounds (ms).
+
+        Only when ready().
+        """
+        attributes = [(stun.USERNAME, self.device), (stun.NONCE, self._nonce), (stun.HOLD, hold)]
+        if earlier:
+            attributes.append((stun.EARLIER, list(earlier)))
+        return stun.build(stun.REQUEST, txid, attributes, self.key)
+
     def keep_fresh(self, instant):
         """Have the control flow open at *instant*, since a witness will be sent then."""
         self._needs.append(instant)

@@ -103,6 +103,14 @@ class Tooth:
         return self.due - self.ask
 
 
+def enqueue(queue, not_before, tooth):
+    """Put *tooth* into *queue*, [(not before, Tooth), …] in order, behind its equals."""
+    position = len(queue)
+    while position and queue[position - 1][0] > not_before:
+        position -= 1
+    queue.insert(position, (not_before, tooth))
+
+
 class Teeth:
     """A set of teeth of one port and one state; more may be added at any time.
 
@@ -138,10 +146,7 @@ class Teeth:
         """
         self._number += 1
         tooth = Tooth(self._number, ask, comb, self.session.random(12), sip, earlier)
-        position = len(self._queue)
-        while position and self._queue[position - 1][0] > not_before:
-            position -= 1
-        self._queue.insert(position, (not_before, tooth))
+        enqueue(self._queue, not_before, tooth)
         return tooth
 
     def at_once(self):
@@ -255,14 +260,8 @@ class Teeth:
 
     def _ask(self, tooth, now):
         hold = stun.Hold(self.state != ONEWAY, tooth.ask, COPIES, 0, self.session.tag)
-        attributes = [
-            (stun.USERNAME, self.session.device),
-            (stun.NONCE, self.session.nonce),
-            (stun.HOLD, hold),
-        ]
-        if tooth.earlier is not None:
-            attributes.append((stun.EARLIER, [tooth.earlier]))
-        request = stun.build(stun.REQUEST, tooth.txid, attributes, self.session.key)
+        earlier = () if tooth.earlier is None else (tooth.earlier,)
+        request = self.session.hold_request(tooth.txid, hold, earlier)
         self._send(tooth, request, tooth.txid, now)
         tooth.sent += 1
         if self.state == ONEWAY:
