@@ -5,9 +5,10 @@ import time
 from natwatch import port
 from natwatch.daemon import telling
 from natwatch.diagnosis import keepalive
+from natwatch.diagnosis.classic import set_beside
 from natwatch.oneshot import measure
 from natwatch.port import classic, network
-from natwatch.probes.behaviour import Behaviour, add_classic
+from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.bracket import seconds
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.foreign import ForeignLifetime
@@ -79,7 +80,7 @@ def nat(kind, target):
     if found is None:
         return Outcome(None, trouble=session.trouble)
     result = found[0]
-    add_classic(result, _classic(server))
+    set_beside(result, _classic(server))
     known = result["mapping"] is not None or result["filtering"] is not None
     return Outcome(result, telling.behaviour(result), known)
 

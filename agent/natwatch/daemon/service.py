@@ -7,8 +7,9 @@ from natwatch.daemon import plan, telling
 from natwatch.daemon.findings import Findings
 from natwatch.daemon.loop import Loop
 from natwatch.diagnosis import keepalive
+from natwatch.diagnosis.classic import set_beside
 from natwatch.port import classic, network
-from natwatch.probes.behaviour import Behaviour, add_classic
+from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.bracket import seconds
 from natwatch.probes.check import Check
 from natwatch.probes.filtering import Filtering
@@ -236,7 +237,7 @@ class Service:
         if child is not None and theirs is None:
             return
         self._classic = None
-        add_classic(result, theirs)
+        set_beside(result, theirs)
         for line in telling.behaviour(result):
             self.say(line)
         self.findings.report("nat", result, now)

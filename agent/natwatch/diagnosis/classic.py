@@ -43,6 +43,17 @@ def name_of_pystun3(verdict):
     return name if name in _NAMES else None
 
 
+def set_beside(result, theirs):
+    """Put the classic test's word into a *result* of kind "nat", beside our own.
+
+    *theirs* is what port.classic tells; None: it cannot be asked here.
+    """
+    name = classic_name(result["mapping"], result["filtering"])
+    told = theirs or {"error": "pystun3 needs CPython"}
+    result["classic"] = {"type": told.get("type"), "name": name, "reason": told.get("error")}
+    result["difference"] = difference(name, told.get("type"))
+
+
 def difference(ours, theirs):
     """One sentence where the classic test says otherwise than we; None where both agree or one
     is unknown. *ours* is of classic_name(), *theirs* of name_of_pystun3()."""

@@ -4,8 +4,6 @@ Filtering comes first, since what the mapping test sends to the server's other e
 open the filter for them.
 """
 
-from natwatch.diagnosis import classic
-
 _OF_MAPPING = ("pooling", "port_preservation", "hairpin", "hairpin_reason", "mapped", "server")
 _STRIDE = 1000  # flows of one engine; each has a hundred at most
 
@@ -82,14 +80,6 @@ class Behaviour:
         else:
             self.done = True
             self._results.append(merged(self._found[0], self._found[1]))
-
-
-def add_classic(result, theirs):
-    """Put the classic test's word beside ours: *theirs* as of port.classic, None: not asked."""
-    name = classic.classic_name(result["mapping"], result["filtering"])
-    told = theirs or {"error": "pystun3 needs CPython"}
-    result["classic"] = {"type": told.get("type"), "name": name, "reason": told.get("error")}
-    result["difference"] = classic.difference(name, told.get("type"))
 
 
 def merged(filtering, mapping):
