@@ -1,8 +1,9 @@
 """Runs the agent's suite on MicroPython: micropython tests/micropython/run.py [NAME… | K/N]
 
-Finds the test_* functions of tests/unit/test_*.py (or of the files whose name contains one
-of NAME…, or of every N-th file from the K-th on), calls each, prints a traceback for each failure, and closes with the count. A file
-that needs CPython says so: CPYTHON_ONLY = "the reason". Exit 1 if anything failed.
+Finds the test_* functions of tests/unit/test_*.py (or of the files whose name contains one of
+NAME…, or of every N-th file from the K-th on), calls each, prints a traceback for each failure,
+and closes with the count. A file that needs CPython says so: CPYTHON_ONLY = "the reason". Exit 1
+if anything failed.
 """
 
 import gc
