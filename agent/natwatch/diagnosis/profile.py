@@ -1,0 +1,157 @@
+"""The provider profile: all that differs between one telephony operator and another.
+
+One JSON object, the same for the device and for the provider's side: networks, ports, ranges,
+names. No code knows an operator; another one is another file (docs/configuration.md).
+"""
+
+import json
+
+_LONGEST = 86400  # s
+
+
+class ProfileError(ValueError):
+    """The profile cannot be used; the text is one sentence that names the field."""
+
+
+def load(path):
+    """The profile in the JSON file *path*, as check() gives it. Raises ProfileError."""
+    try:
+        with open(path) as source:
+            value = json.load(source)
+    except OSError as error:
+        reason = {2: "no such file", 13: "no permission", 21: "it is a folder"}.get(error.errno)
+        text = "profile %s: expected a readable file, found: %s"
+        raise ProfileError(text % (path, reason or "error %s" % error.errno))
+    except (ValueError, UnicodeError, RuntimeError, MemoryError):
+        raise ProfileError("profile %s: expected JSON, found text that is not" % path)
+    try:
+        return check(value)
+    except ProfileError as error:
+        raise ProfileError("profile %s: %s" % (path, error))
+
+
+def check(value):
+    """The profile *value*, checked. Raises ProfileError.
+
+    The result: ``name``; ``network`` and ``inner``, (first, last) address as numbers, and a list
+    of such; ``ports``, {"sip": port, "stun": [port, …], "rtp": (lowest, highest)};
+    ``keepalive_s``, {"min", "max", "default"}; ``register_least_s``; ``support``,
+    {"phone", "mail"}.
+    """
+    top = _object("the file", value, ("name", "network", "ports", "inner") + _OF_PHONES)
+    ports = _object("field ports", top.get("ports"), ("sip", "stun", "rtp"))
+    phones = _object("field keepalive_s", top.get("keepalive_s"), ("min", "max", "default"))
+    support = _object("field support", top.get("support"), ("phone", "mail"))
+    inner = top.get("inner")
+    if not isinstance(inner, list) or not inner:
+        raise ProfileError("field inner: expected a list of networks, found %r" % (inner,))
+    profile = {
+        "name": _text("name", top.get("name")),
+        "network": _network("network", top.get("network")),
+        "inner": [_network("inner", entry) for entry in inner],
+        "ports": _ports(ports),
+        "keepalive_s": {
+            name: _seconds("keepalive_s." + name, phones.get(name))
+            for name in ("min", "max", "default")
+        },
+        "register_least_s": _seconds("register_least_s", top.get("register_least_s")),
+        "support": {
+            name: _text("support." + name, support.get(name)) for name in ("phone", "mail")
+        },
+    }
+    low, high = profile["keepalive_s"]["min"], profile["keepalive_s"]["max"]
+    default = profile["keepalive_s"]["default"]
+    if not low <= default <= high:
+        text = "field keepalive_s.default: expected %s to %s seconds, as min and max say, found %s"
+        raise ProfileError(text % (low, high, default))
+    return profile
+
+
+_OF_PHONES = ("keepalive_s", "register_least_s", "support")
+
+
+def number_of(address):
+    """The 32-bit number of an IPv4 *address*, None if it is none."""
+    parts = address.split(".") if isinstance(address, str) else ()
+    if len(parts) != 4:
+        return None
+    number = 0
+    for part in parts:
+        if not 0 < len(part) <= 3 or [digit for digit in part if digit not in "0123456789"]:
+            return None
+        if int(part) > 255:
+            return None
+        number = number * 256 + int(part)
+    return number
+
+
+def inside(address, network):
+    """Whether *address* lies in *network*, (first, last) as numbers."""
+    number = number_of(address)
+    return number is not None and network[0] <= number <= network[1]
+
+
+def _object(what, value, fields):
+    if not isinstance(value, dict):
+        raise ProfileError("%s: expected an object, found %r" % (what, value))
+    prefix = "" if what == "the file" else what[len("field ") :] + "."
+    for field in value:
+        if field not in fields:
+            text = "field %s%s: expected one of %s, found a name that is not known"
+            raise ProfileError(text % (prefix, field, ", ".join(fields)))
+    return value
+
+
+def _text(field, value):
+    if not isinstance(value, str) or not value:
+        raise ProfileError("field %s: expected a text, found %r" % (field, value))
+    return value
+
+
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _seconds(field, value):
+    if not _is_integer(value) or not 1 <= value <= _LONGEST:
+        text = "field %s: expected seconds from 1 to %d, found %r"
+        raise ProfileError(text % (field, _LONGEST, value))
+    return value
+
+
+def _network(field, value):
+    address, slash, length = value.partition("/") if isinstance(value, str) else ("", "", "")
+    first = number_of(address)
+    digits = [digit for digit in length if digit not in "0123456789"]
+    if first is None or not slash or not 0 < len(length) <= 2 or digits or int(length) > 32:
+        text = "field %s: expected a network such as 192.0.2.0/24, found %r"
+        raise ProfileError(text % (field, value))
+    size = 1 << (32 - int(length))
+    if first % size:
+        text = "field %s: expected the first address of the network, found %r"
+        raise ProfileError(text % (field, value))
+    return first, first + size - 1
+
+
+def _port(field, value):
+    if not _is_integer(value) or not 1 <= value <= 65535:
+        raise ProfileError("field %s: expected a port from 1 to 65535, found %r" % (field, value))
+    return value
+
+
+def _ports(ports):
+    stun, rtp = ports.get("stun"), ports.get("rtp")
+    if not isinstance(stun, list) or not stun:
+        raise ProfileError("field ports.stun: expected a list of ports, found %r" % (stun,))
+    if not isinstance(rtp, list) or len(rtp) != 2:
+        text = "field ports.rtp: expected [lowest, highest], found %r"
+        raise ProfileError(text % (rtp,))
+    low, high = [_port("ports.rtp", value) for value in rtp]
+    if low > high:
+        raise ProfileError("field ports.rtp: expected the lowest port first, found %r" % (rtp,))
+    single = [_port("ports.sip", ports.get("sip"))] + [_port("ports.stun", one) for one in stun]
+    for port in single:
+        if low <= port <= high or single.count(port) > 1:
+            text = "field ports: expected each port under one name, found %d under two"
+            raise ProfileError(text % port)
+    return {"sip": single[0], "stun": single[1:], "rtp": (low, high)}

@@ -1,0 +1,86 @@
+"""The provider profile: what is wrong in it is told in a sentence that names the field."""
+
+from natwatch.diagnosis.profile import ProfileError, check, inside, load, number_of
+
+# A made-up operator: no code knows any.
+GOOD = {
+    "name": "Any Phone",
+    "network": "192.0.2.0/24",
+    "ports": {"sip": 5070, "stun": [3400], "rtp": [20000, 20100]},
+    "inner": ["10.0.0.0/8"],
+    "keepalive_s": {"min": 15, "max": 90, "default": 30},
+    "register_least_s": 120,
+    "support": {"phone": "123", "mail": "help@operator.example"},
+}
+
+
+def refused(value):
+    try:
+        check(value)
+    except ProfileError as error:
+        return str(error)
+    raise AssertionError("taken: %r" % (value,))
+
+
+def changed(path, value):
+    """GOOD with another *value* at *path*, "field" or "field.field"."""
+    result = dict(GOOD)
+    field, _, rest = path.partition(".")
+    if rest:
+        result[field] = dict(GOOD[field])
+        result[field][rest] = value
+    else:
+        result[field] = value
+    return result
+
+
+def test_another_operator_is_another_file():
+    found = check(GOOD)
+    assert found["ports"] == {"sip": 5070, "stun": [3400], "rtp": (20000, 20100)}
+    assert inside("192.0.2.0", found["network"]) and inside("192.0.2.255", found["network"])
+    assert not inside("192.0.3.0", found["network"])
+    assert inside("10.255.1.2", found["inner"][0]) and not inside("11.0.0.0", found["inner"][0])
+
+
+def test_a_wrong_field_is_named_with_what_was_expected():
+    for path, value, words in (
+        ("name", "", "field name: expected a text"),
+        ("network", "192.0.2.1/24", "expected the first address"),
+        ("network", "192.0.2.0", "expected a network such as"),
+        ("network", "192.0.2.0/33", "expected a network such as"),
+        ("network", 7, "expected a network such as"),
+        ("inner", [], "field inner: expected a list"),
+        ("inner", ["x"], "field inner: expected a network"),
+        ("ports.sip", 0, "field ports.sip: expected a port"),
+        ("ports.sip", True, "field ports.sip: expected a port"),
+        ("ports.sip", 3400, "found 3400 under two"),
+        ("ports.sip", 20050, "found 20050 under two"),
+        ("ports.rtp", [20100, 20000], "expected the lowest port first"),
+        ("ports.rtp", [1, 70000], "field ports.rtp: expected a port"),
+        ("ports.rtp", 8000, "expected [lowest, highest]"),
+        ("ports.stun", [], "field ports.stun: expected a list"),
+        ("keepalive_s.default", 10, "expected 15 to 90 seconds"),
+        ("keepalive_s.min", "15", "found '15'"),
+        ("keepalive_s.low", 15, "expected one of min"),
+        ("register_least_s", None, "expected seconds"),
+        ("support.mail", None, "field support.mail: expected a text"),
+        ("colour", "blue", "field colour: expected one of name"),
+    ):
+        found = refused(changed(path, value))
+        assert words in found and "\n" not in found, (path, found)
+    assert refused([]).startswith("the file: expected an object")
+
+
+def test_a_missing_file_is_named():
+    try:
+        load("none.json")
+    except ProfileError as error:
+        assert "none.json: expected a readable file, found: no such file" in str(error), error
+    else:
+        raise AssertionError("taken")
+
+
+def test_an_address_is_four_numbers():
+    assert number_of("1.2.3.4") == 0x01020304
+    for text in ("1.2.3", "1.2.3.256", "1.2.3.x", "", "1.2.3.4.5", "1.2.3.-4", None):
+        assert number_of(text) is None, text
