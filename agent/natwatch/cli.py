@@ -1,10 +1,11 @@
-"""The command line: natwatch run | lifetime | nat | advice.
+"""The command line: natwatch run | check | lifetime | nat | advice.
 
-Exit codes: 0 done, 1 no result, 2 usage or configuration, 3 the reflector cannot be reached, 130
-interrupted.
+Exit codes: 0 done, 1 no result or findings, 2 usage or configuration, 3 the reflector cannot be
+reached, 130 interrupted.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -16,6 +17,8 @@ from natwatch.wire.auth import valid_device_id
 _HELP = """natwatch %s: what does this network's NAT do to UDP, and how long does it keep a binding?
 
 usage: natwatch run --config FILE
+       natwatch check --reflector ADDRESS --device ID --key-file FILE --profile FILE
+                      [--quick] [--lang en|ru] [--json]
        natwatch lifetime TARGET [--class CLASS] [--state STATE] [--limit SECONDS] [--json]
        natwatch nat TARGET [--json]
        natwatch advice --reflector ADDRESS --device ID --key-file FILE [--limit SECONDS] [--json]
@@ -30,6 +33,12 @@ or somebody else's STUN server (RFC 5780), where less can be known; the result s
 
 run        measure without pause and report to the provider's broker
   --config FILE        the device's configuration (JSON; see docs/configuration.md)
+
+check      is this line ready for telephony? Every requirement of the operator, with what was
+           found and what to do; takes as long as the NAT keeps a binding
+  --profile FILE       the operator's profile (JSON; see docs/configuration.md)
+  --quick              under a minute; the report says what was left out
+  --lang en|ru         language of the report (default: the locale's)
 
 lifetime   how long a binding lives; measure once, print, end
   --class CLASS        udp/sip (default), udp/stun or udp/rtp; not with --server
@@ -50,9 +59,12 @@ examples:
   natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
       --class udp/stun --state oneway --limit 180 --json
   natwatch nat --server ADDRESS:3478
+  natwatch check --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
+      --profile enforta.json --quick --lang ru
   natwatch run --config /etc/natwatch.json
 
-exit codes: 0 done, 1 measured but unknown, 2 usage or configuration, 3 reflector not reached
+exit codes: 0 done (check: ready), 1 measured but unknown (check: findings), 2 usage or
+configuration, 3 reflector not reached
 """
 
 
@@ -104,10 +116,11 @@ def main(arguments=None):
         return 0 if arguments else 2
     if arguments[0] == "--version":
         return 0 if tell("natwatch %s (%s)\n" % (VERSION, port.interpreter)) else 1
-    command = {"run": run, "lifetime": lifetime, "nat": nat, "advice": advice}.get(arguments[0])
+    commands = {"run": run, "check": check, "lifetime": lifetime, "nat": nat, "advice": advice}
+    command = commands.get(arguments[0])
     try:
         if command is None:
-            text = "unknown command %s; expected run, lifetime, nat or advice"
+            text = "unknown command %s; expected run, check, lifetime, nat or advice"
             raise UsageError(text % arguments[0])
         return command(arguments[1:])
     except (UsageError, config.ConfigError) as error:
@@ -189,6 +202,40 @@ def _target(command, given):
             raise UsageError("option %s: expected %s, found %s" % (name, expected, given[name]))
     key = _key(given["--key-file"])
     return "reflector", (given["--reflector"], given["--device"], key)
+
+
+def check(arguments):
+    """natwatch check: every requirement of the operator, once."""
+    from natwatch import checkup
+    from natwatch.diagnosis import profile
+    from natwatch.diagnosis.texts import LANGUAGES
+
+    known = {name: _TARGET[name] for name in _TARGET if name != "--server"}
+    known.update({"--profile": None, "--quick": False, "--lang": None, "--json": False})
+    given = options(arguments, known)
+    _, target = _target("check", given)
+    if given["--profile"] is None:
+        raise UsageError("check: expected --profile FILE, found nothing")
+    language = given["--lang"] or _language()
+    if language not in LANGUAGES:
+        expected = " or ".join(LANGUAGES)
+        raise UsageError("option --lang: expected %s, found %s" % (expected, language))
+    try:
+        chosen = profile.load(given["--profile"])
+    except profile.ProfileError as error:
+        raise UsageError(str(error))
+    colour = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+    outcome = checkup.check(target, chosen, given["--quick"], language, colour)
+    return _outcome(outcome, given["--json"])
+
+
+def _language():
+    """What the locale asks for, of what there is."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.getenv(name)
+        if value:
+            return "ru" if value.startswith("ru") else "en"
+    return "en"
 
 
 def lifetime(arguments):

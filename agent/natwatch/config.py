@@ -11,6 +11,7 @@ from natwatch.probes.keepalives import KINDS
 from natwatch.probes.refreshed import REFRESHED
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
 from natwatch.wire.auth import valid_device_id
+from natwatch.wire.ipv4 import number_of
 
 STATES = (ONEWAY, REPLIED, STREAM)  # those that can be watched without pause
 _REQUIRED = object()
@@ -43,14 +44,7 @@ def _integer(low, high):
 
 def address(value):
     """Whether *value* is a numeric IPv4 address."""
-    if not isinstance(value, str) or value.count(".") != 3:
-        return False
-    for part in value.split("."):
-        if not 0 < len(part) <= 3 or [digit for digit in part if digit not in "0123456789"]:
-            return False
-        if int(part) > 255:
-            return False
-    return True
+    return number_of(value) is not None
 
 
 def key(value):

@@ -18,11 +18,12 @@ def write_log(text):
         pass
 
 
-def measure(session, engines, describe):
+def measure(session, engines, describe, until=None):
     """Run *engines* side by side to their end; the last result of each, None where it has none.
 
     *session* is the control flow to our reflector, None with a foreign server. *describe(now)*
-    gives the line of progress. None in all if the reflector cannot be reached.
+    gives the line of progress. At *until* (ms) those that are not done are stopped. None in all if
+    the reflector cannot be reached.
     """
     loop = Loop(session)
     shown = Progress()
@@ -43,6 +44,8 @@ def measure(session, engines, describe):
                 return None
             shown.show(trouble or describe(now), now)
             for number, engine in enumerate(engines):
+                if until is not None and now >= until and not engine.done:
+                    engine.stop(now)
                 results[number] = (engine.take_results() or [results[number]])[-1]
         return results
     finally:

@@ -164,6 +164,17 @@ class Stage:
         ]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
+    def check(self, device: str, interpreter: str, *options: str) -> subprocess.Popen[Any]:
+        """`natwatch check --json`, started; its report stands on its standard output."""
+        key_file = self.folder / f"{device}.key"
+        key_file.write_text(device_key(self.master, device).hex())
+        argv = [
+            *(*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json"),
+            *("--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)),
+            *("--profile", str(PROFILE), *options),
+        ]
+        return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
+
     # What can be seen
 
     def noc(self, *arguments: str) -> Any:

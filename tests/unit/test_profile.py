@@ -1,6 +1,7 @@
 """The provider profile: what is wrong in it is told in a sentence that names the field."""
 
-from natwatch.diagnosis.profile import ProfileError, check, inside, load, number_of
+from natwatch.diagnosis.profile import ProfileError, check, load
+from natwatch.wire.ipv4 import inside, number_of
 
 # A made-up operator: no code knows any.
 GOOD = {
@@ -45,10 +46,10 @@ def test_another_operator_is_another_file():
 def test_a_wrong_field_is_named_with_what_was_expected():
     for path, value, words in (
         ("name", "", "field name: expected a text"),
-        ("network", "192.0.2.1/24", "expected the first address"),
-        ("network", "192.0.2.0", "expected a network such as"),
-        ("network", "192.0.2.0/33", "expected a network such as"),
-        ("network", 7, "expected a network such as"),
+        ("network", "192.0.2.1/24", "by its first address"),
+        ("network", "192.0.2.0", "expected a network by"),
+        ("network", "192.0.2.0/33", "expected a network by"),
+        ("network", 7, "expected a network by"),
         ("inner", [], "field inner: expected a list"),
         ("inner", ["x"], "field inner: expected a network"),
         ("ports.sip", 0, "field ports.sip: expected a port"),

@@ -110,14 +110,16 @@ def test_the_end_before_the_end_tells_what_is_known():
 
 
 def test_ranges_are_of_neighbours_among_what_was_asked():
-    for blocked, asked, found in (
-        ([], [1, 2, 3], []),
-        ([1, 2, 3], [1, 2, 3], [[1, 3]]),
-        ([1, 3], [1, 2, 3], [[1, 1], [3, 3]]),
-        ([2, 3, 7], [1, 2, 3, 4, 7], [[2, 3], [7, 7]]),
-        ([10, 30], [5, 10, 30, 40], [[10, 30]]),
+    for blocked, asked, sampled, found in (
+        ([], [1, 2, 3], False, []),
+        ([1, 2, 3], [1, 2, 3], False, [[1, 3]]),
+        ([1, 3], [1, 2, 3], False, [[1, 1], [3, 3]]),
+        ([2, 3, 7], [1, 2, 3, 4, 7], False, [[2, 3], [7, 7]]),
+        ([3478, 5060], [3478, 5060], False, [[3478, 3478], [5060, 5060]]),
+        ([10, 30], [5, 10, 30, 40], True, [[10, 30]]),
+        ([5, 30], [5, 10, 30, 40], True, [[5, 5], [30, 30]]),
     ):
-        assert ranges(blocked, asked) == found, (blocked, asked)
+        assert ranges(blocked, asked, sampled) == found, (blocked, asked)
 
 
 def test_more_tries_are_made_where_the_line_loses_some():

@@ -6,6 +6,8 @@ names. No code knows an operator; another one is another file (docs/configuratio
 
 import json
 
+from natwatch.wire.ipv4 import network_of
+
 _LONGEST = 86400  # s
 
 
@@ -70,27 +72,6 @@ def check(value):
 _OF_PHONES = ("keepalive_s", "register_least_s", "support")
 
 
-def number_of(address):
-    """The 32-bit number of an IPv4 *address*, None if it is none."""
-    parts = address.split(".") if isinstance(address, str) else ()
-    if len(parts) != 4:
-        return None
-    number = 0
-    for part in parts:
-        if not 0 < len(part) <= 3 or [digit for digit in part if digit not in "0123456789"]:
-            return None
-        if int(part) > 255:
-            return None
-        number = number * 256 + int(part)
-    return number
-
-
-def inside(address, network):
-    """Whether *address* lies in *network*, (first, last) as numbers."""
-    number = number_of(address)
-    return number is not None and network[0] <= number <= network[1]
-
-
 def _object(what, value, fields):
     if not isinstance(value, dict):
         raise ProfileError("%s: expected an object, found %r" % (what, value))
@@ -120,17 +101,11 @@ def _seconds(field, value):
 
 
 def _network(field, value):
-    address, slash, length = value.partition("/") if isinstance(value, str) else ("", "", "")
-    first = number_of(address)
-    digits = [digit for digit in length if digit not in "0123456789"]
-    if first is None or not slash or not 0 < len(length) <= 2 or digits or int(length) > 32:
-        text = "field %s: expected a network such as 192.0.2.0/24, found %r"
+    network = network_of(value)
+    if network is None:
+        text = "field %s: expected a network by its first address, such as 192.0.2.0/24, found %r"
         raise ProfileError(text % (field, value))
-    size = 1 << (32 - int(length))
-    if first % size:
-        text = "field %s: expected the first address of the network, found %r"
-        raise ProfileError(text % (field, value))
-    return first, first + size - 1
+    return network
 
 
 def _port(field, value):

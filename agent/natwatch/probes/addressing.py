@@ -3,7 +3,7 @@
 No packet is sent: what the machine knows of itself is put into words.
 """
 
-from natwatch.diagnosis.profile import inside, number_of
+from natwatch.wire.ipv4 import inside, number_of
 
 INNER, CARRIER, LINK_LOCAL, LOOPBACK, PUBLIC, UNKNOWN = (
     "inner",

@@ -162,7 +162,7 @@ class Reach:
                 "address": self.address,
                 "asked": len(self._ports),
                 "open": len(self._ports) - len(blocked),
-                "blocked": ranges(blocked, sorted(self._ports)),
+                "blocked": ranges(blocked, sorted(self._ports), self._sampled),
                 "sampled": self._sampled,
                 "tries": self._tries,
                 "lost": self._lost,
@@ -181,11 +181,14 @@ def count(ports):
     return sum([high - low + 1 for low, high in ports])
 
 
+def ports_of(ports):
+    """Every port of the ranges [(lowest, highest), …]."""
+    return [port for low, high in ports for port in range(low, high + 1)]
+
+
 def drawn(ports, random, most=None):
     """The ports of the ranges *ports* in random order, *most* of them if there are more."""
-    left = []
-    for low, high in ports:
-        left += range(low, high + 1)
+    left = ports_of(ports)
     # Fisher and Yates: from the end, each takes one of those not yet placed.
     for last in range(len(left) - 1, 0, -1):
         other = int.from_bytes(random(4), "big") % (last + 1)
@@ -193,23 +196,21 @@ def drawn(ports, random, most=None):
     return left if most is None else left[:most]
 
 
-def ranges(blocked, asked):
-    """[[lowest, highest], …] of *blocked*: what stands side by side among *asked*, both sorted.
+def ranges(blocked, asked, sampled=False):
+    """[[lowest, highest], …] of *blocked*, of all that was *asked*, both sorted: neighbours.
 
-    Of a sample that is side by side which has no open port of the sample between.
+    Of a sample those are neighbours that have no open port of the sample between them.
     """
     found = []
-    number = 0
-    for port in asked:
-        if number < len(blocked) and blocked[number] == port:
-            number += 1
-            if found and found[-1] is not None:
-                found[-1][1] = port
-            else:
-                found = found[:-1] + [[port, port]]
-        elif found and found[-1] is not None:
-            found.append(None)
-    return [one for one in found if one is not None]
+    numbers = dict([(port, index if sampled else port) for index, port in enumerate(asked)])
+    last = 0
+    for port in blocked:
+        if found and numbers[port] == last + 1:
+            found[-1][1] = port
+        else:
+            found.append([port, port])
+        last = numbers[port]
+    return found
 
 
 def passes(tries, lost, asked):

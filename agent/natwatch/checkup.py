@@ -1,0 +1,157 @@
+"""natwatch check: every engine that answers a requirement, in order, and one report of it all.
+
+The ports come first and need no key: a customer whose firewall blocks 3478 needs a report most,
+so the control flow goes to whichever port answers. Then what the NAT does, since that decides how
+many ports may be asked at once; then the sweep of the voice ports, the kinds of keepalive, and the
+lifetimes, which take as long as the NAT's timer.
+"""
+
+from natwatch import port
+from natwatch.commands import Outcome
+from natwatch.daemon import telling
+from natwatch.diagnosis.report import lines, report
+from natwatch.oneshot import measure
+from natwatch.port import network
+from natwatch.probes.addressing import LOOPBACK, addressing, kind_of
+from natwatch.probes.behaviour import Behaviour
+from natwatch.probes.filtering import Filtering
+from natwatch.probes.keepalives import Keepalives
+from natwatch.probes.lifetime import Lifetime
+from natwatch.probes.mapping import Mapping
+from natwatch.probes.reach import Reach, ports_of
+from natwatch.probes.session import Session
+from natwatch.probes.teeth import ONEWAY, REPLIED
+
+KEYS = (("udp/sip", REPLIED), ("udp/sip", ONEWAY), ("udp/stun", REPLIED))
+_BINDINGS = 21  # of each of the three searches: 63 together, and the control flow
+_PACE = 10  # ms between the openings of two bindings
+_SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
+_QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
+_ENOUGH = ("endpoint-independent", "none")  # mappings under which one socket is one binding
+
+
+class Checkup:
+    """One check of *target*, (address, device, key), against *profile*.
+
+    ``measured`` fills as it goes on, in the form of diagnosis.findings.
+    """
+
+    def __init__(self, target, profile, quick):
+        self.address, self.device, self.key = target
+        self.profile = profile
+        self.quick = quick
+        self.trouble = None
+        self.until = port.now() + _QUICK if quick else None
+        self.measured = {
+            "addressing": None,
+            "ports": None,
+            "rtp": None,
+            "nat": None,
+            "lifetimes": {},
+            "keepalives": None,
+            "left_out": [],
+            "cut_short": False,
+        }
+
+    def run(self):
+        """Measure everything. False, with ``trouble``, if nothing of the far end answers."""
+        reached = self._ask_ports()
+        if reached is None:
+            return False
+        first, mapped = reached
+        self.measured["addressing"] = self._addressing(mapped)
+        session = Session(self.device, self.key, self.address, port.random, first)
+        self._ask_nat(session)
+        self._ask_rest(session)
+        return True
+
+    def _ask_ports(self):
+        """(a port of the first address that answers, what it sees of us), None if none does."""
+        ports = self.profile["ports"]
+        single = [(one, one) for one in ports["stun"] + [ports["sip"]]]
+        here = Reach(self.address, single, port.random)
+        found = measure(None, [here], lambda now: "asking %s which ports answer" % self.address)
+        if not found[0]["open"]:
+            text = "no answer from %s at ports %s"
+            shown = ", ".join(["%d" % low for low, _ in single])
+            self.trouble = text % (self.address, shown)
+            return None
+        self.measured["ports"] = found
+        if here.other is not None and here.other[0] != self.address:
+            there = Reach(here.other[0], single, port.random)
+            text = "asking %s which ports answer" % here.other[0]
+            found = found + measure(None, [there], lambda now: text)
+            self.measured["ports"] = found
+        blocked = ports_of(found[0]["blocked"])
+        return [low for low, _ in single if low not in blocked][0], here.mapped
+
+    def _addressing(self, mapped):
+        local = network.local_address(self.address)
+        if local is None:  # MicroPython cannot ask a socket
+            own = [one for one in network.own_addresses() if kind_of(one) != LOOPBACK]
+            local = own[0] if len(own) == 1 else None
+        public = None if mapped is None else mapped[0]
+        return addressing(local, network.gateway(), public, self.profile["inner"])
+
+    def _ask_nat(self, session):
+        own = network.own_addresses()
+        mapping = Mapping(session.endpoint, port.random, own=own)
+        engine = Behaviour(Filtering(session), mapping)
+        found = measure(session, [engine], lambda now: "asking about the NAT", self.until)
+        if found is None:
+            self._leave_out("reflector", trouble=session.trouble)
+        else:
+            self.measured["nat"] = found[0]
+
+    def _ask_rest(self, session):
+        nat = self.measured["nat"] or {"mapping": None}
+        whole = nat["mapping"] in _ENOUGH and not self.quick
+        sweep = Reach(
+            self.address, [self.profile["ports"]["rtp"]], port.random, None if whole else _SAMPLE
+        )
+        if not whole:
+            self._leave_out("ports", asked=_SAMPLE)
+        limits = self.profile["keepalive_s"]
+        limit = 2 * limits["max"] + 2  # s; no advice needs a longer lifetime
+        if self.quick:
+            limit = limits["default"] + 2
+            self._leave_out("lifetimes", seconds=limit)
+        searches = [Lifetime(session, key, limit * 1000, _BINDINGS, _PACE) for key in self._keys()]
+        kinds = Keepalives(session)
+
+        def describe(now):
+            if not sweep.done:
+                return "asking voice ports: %d of %d answer (pass %d)" % sweep.progress(now)
+            running = [engine for engine in searches if not engine.done] or searches
+            engine = max(running, key=lambda engine: engine.progress(now)["left"])
+            return telling.progress(engine.progress(now))
+
+        found = measure(session, [sweep, kinds] + searches, describe, self.until)
+        if found is None:
+            self._leave_out("reflector", trouble=session.trouble)
+            return
+        self.measured["rtp"], self.measured["keepalives"] = found[0], found[1]
+        for engine, result in zip(searches, found[2:]):
+            self.measured["lifetimes"][engine.key] = result
+
+    def _keys(self):
+        """The keys whose port is open: a blocked one would be searched for without end."""
+        blocked = ports_of(self.measured["ports"][0]["blocked"])
+        ports = {"udp/sip": 5060, "udp/stun": 3478}
+        return [key for key in KEYS if ports[key[0]] not in blocked]
+
+    def _leave_out(self, what, **values):
+        """Note that something was not asked; *what* is a name of diagnosis.texts.LEFT_OUT."""
+        self.measured["left_out"].append({"what": what, "values": values})
+
+
+def check(target, profile, quick, language, colour):
+    """The Outcome of one check. Ctrl-C ends it early: what it has is told, and that it was cut."""
+    checkup = Checkup(target, profile, quick)
+    try:
+        if not checkup.run():
+            return Outcome(None, trouble=checkup.trouble)
+    except KeyboardInterrupt:
+        checkup.measured["cut_short"] = True
+    result = report(checkup.measured, profile)
+    return Outcome(result, lines(result, profile, language, colour), result["verdict"] == "ready")

@@ -1,0 +1,228 @@
+"""What measurements say about the operator's requirements R0 to R9: pure functions.
+
+A finding is {"code", "requirement", "severity", "evidence"}. Its code is stable and is documented
+in docs/findings.md; its severity is
+
+* bad: telephony is broken or will be, at times;
+* warn: something needs a look;
+* note: worth knowing; nothing is to be done.
+
+A requirement's state is "met", "not met", "noted" or "not measured", which is a value of its own
+and never counts as either.
+"""
+
+from natwatch.diagnosis import keepalive
+from natwatch.probes.addressing import INNER, UNKNOWN
+from natwatch.probes.reach import ports_of
+
+BAD, WARN, NOTE = "bad", "warn", "note"
+MET, NOT_MET, NOTED, NOT_MEASURED = "met", "not met", "noted", "not measured"
+READY, FOUND, UNSURE = "ready", "findings", "unknown"
+REQUIREMENTS = ("R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9")
+
+# code -> (requirement, severity).
+CODES = {
+    "line.loss": ("R0", WARN),
+    "nat.filtering.inbound": ("R1", NOTE),
+    "reach.blocked.sip": ("R2", BAD),
+    "reach.blocked.stun": ("R2", WARN),
+    "reach.blocked.rtp": ("R2", BAD),
+    "reach.blocked.address": ("R2", BAD),
+    "address.outside": ("R3", WARN),
+    "nat.none": ("R3", WARN),
+    "nat.ports.changed": ("R4", NOTE),
+    "nat.mapping.dependent": ("R4", NOTE),
+    "sip.differs": ("R5", WARN),
+    "sip.alg.timer": ("R5", WARN),
+    "nat.binding.short": ("R6", BAD),
+    "nat.binding.thin": ("R6", NOTE),
+    "keepalive.lost": ("R6", NOTE),
+}
+_LOSS = 0.03  # of requests or their answers; 1 % each way (Jive's limit) is 2 % both ways
+_ALG = 2  # so many times the timer of another port is no chance: an ALG's helper has 3,600 s
+
+
+def findings(measured, profile):
+    """Every finding of *measured*, a dict of what engines told, each None where not measured:
+
+    ``addressing``; ``ports``, a list of results of Reach for the single ports, the first address
+    first; ``rtp``, that of the range; ``nat``; ``lifetimes``, {(class, state): result};
+    ``keepalives``.
+    """
+    found = []
+    _of_line(found, measured)
+    _of_ports(found, measured, profile["ports"])
+    _of_address(found, measured["addressing"])
+    _of_nat(found, measured["nat"])
+    _of_sip(found, measured["lifetimes"])
+    _of_bindings(found, measured, profile)
+    return found
+
+
+def requirements(measured, found):
+    """[{"id", "state", "codes"}, …] of all requirements."""
+    rows = []
+    asked = _asked(measured)
+    for name in REQUIREMENTS:
+        own = [finding for finding in found if finding["requirement"] == name]
+        severities = [finding["severity"] for finding in own]
+        if BAD in severities or WARN in severities:
+            state = NOT_MET
+        elif not asked[name]:
+            state = NOT_MEASURED
+        else:
+            state = NOTED if own else MET
+        rows.append({"id": name, "state": state, "codes": [finding["code"] for finding in own]})
+    return rows
+
+
+def verdict(found, rows):
+    """ready, findings, or unknown: what a call needs (R2, R6) was not measured."""
+    if [finding for finding in found if finding["severity"] != NOTE]:
+        return FOUND
+    if [row for row in rows if row["id"] in ("R2", "R6") and row["state"] == NOT_MEASURED]:
+        return UNSURE
+    return READY
+
+
+def advised(lifetimes, profile):
+    """The keepalive to advise (diagnosis.keepalive), from lifetimes without an ALG's doing."""
+    replied = bracket_of(lifetimes, "udp/sip", "replied")
+    oneway = bracket_of(lifetimes, "udp/sip", "oneway")
+    plain = bracket_of(lifetimes, "udp/stun", "replied")
+    if longer(replied, plain):
+        # The day somebody switches the ALG off, 5060 lives as long as any other port.
+        replied, oneway = plain, None
+    limits = profile["keepalive_s"]
+    advice = keepalive.advise(
+        replied,
+        oneway,
+        least=limits["min"],
+        most=limits["max"],
+        in_use=limits["default"],
+    )
+    # Where nothing died the search went no further, and a longer interval may hold as well.
+    ends = [bracket[1] for bracket in (replied, oneway) if bracket and bracket[1] is not None]
+    advice["hi"] = min(ends) if ends else None
+    return advice
+
+
+def bracket_of(lifetimes, port_class, state):
+    """(lo, hi) in s of that key, None where it is unknown or was not measured."""
+    result = lifetimes.get((port_class, state))
+    if result is None or result["lo"] is None:
+        return None
+    return result["lo"], result["hi"]
+
+
+def longer(one, other):
+    """Whether the bracket *one* lies far above *other*, both (lo, hi) in s or None."""
+    if one is None or other is None or other[1] is None:
+        return False
+    return one[0] > _ALG * other[1]
+
+
+def lost_share(measured):
+    """(share of requests that had no answer at ports that are open, tries), or None."""
+    results = [result for result in (measured["ports"] or []) + [measured["rtp"]] if result]
+    tries = sum([result["tries"] for result in results])
+    lost = sum([result["lost"] for result in results])
+    return (lost / tries, tries) if tries else None
+
+
+def _add(found, code, **evidence):
+    requirement, severity = CODES[code]
+    found.append(
+        {"code": code, "requirement": requirement, "severity": severity, "evidence": evidence}
+    )
+
+
+def _asked(measured):
+    """{requirement: whether enough was measured to call it met}."""
+    nat, rtp = measured["nat"] or {}, measured["rtp"]
+    lifetimes = measured["lifetimes"]
+    addressing = measured["addressing"] or {"kind": UNKNOWN}
+    asked = dict([(name, False) for name in REQUIREMENTS])
+    asked["R1"] = nat.get("filtering") is not None
+    asked["R2"] = bool(measured["ports"]) and rtp is not None
+    asked["R3"] = addressing["kind"] != UNKNOWN
+    asked["R4"] = nat.get("mapping") is not None
+    asked["R6"] = bracket_of(lifetimes, "udp/sip", "replied") is not None
+    return asked
+
+
+def _of_line(found, measured):
+    share = lost_share(measured)
+    # Of fewer tries a single lost datagram would be a finding.
+    if share is not None and share[1] >= 200 and share[0] >= _LOSS:
+        _add(found, "line.loss", percent=round(100 * share[0], 1), tries=share[1])
+
+
+def _of_ports(found, measured, ports):
+    results = measured["ports"] or []
+    dead = [result for result in results if not result["open"]]
+    for result in dead:
+        _add(found, "reach.blocked.address", address=result["address"])
+    living = [result for result in results if result["open"]]
+    for code, wanted in (
+        ("reach.blocked.sip", [ports["sip"]]),
+        ("reach.blocked.stun", ports["stun"]),
+    ):
+        blocked = [[r["address"], p] for r in living for p in ports_of(r["blocked"]) if p in wanted]
+        if blocked:
+            _add(found, code, blocked=blocked)
+    rtp = measured["rtp"]
+    if rtp and rtp["blocked"]:
+        _add(
+            found,
+            "reach.blocked.rtp",
+            blocked=rtp["blocked"],
+            sampled=rtp["sampled"],
+            asked=rtp["asked"],
+            open=rtp["open"],
+        )
+
+
+def _of_address(found, addressing):
+    if addressing is None:
+        return
+    if addressing["kind"] not in (INNER, UNKNOWN):
+        _add(found, "address.outside", address=addressing["local"], kind=addressing["kind"])
+    if addressing["translated"] is False:
+        _add(found, "nat.none", address=addressing["local"])
+
+
+def _of_nat(found, nat):
+    if nat is None:
+        return
+    if nat["filtering"] not in (None, "endpoint-independent"):
+        _add(found, "nat.filtering.inbound", filtering=nat["filtering"])
+    kept = nat["port_preservation"]
+    if kept and nat["mapping"] != "none" and kept["kept"] < kept["of"]:
+        _add(found, "nat.ports.changed", kept=kept["kept"], of=kept["of"])
+    if nat["mapping"] in ("address-dependent", "address-and-port-dependent"):
+        _add(found, "nat.mapping.dependent", mapping=nat["mapping"])
+
+
+def _of_sip(found, lifetimes):
+    for key in sorted(lifetimes):
+        result = lifetimes[key]
+        if result and result.get("difference"):
+            _add(found, "sip.differs", state=key[1], text=result["difference"])
+    sip = bracket_of(lifetimes, "udp/sip", "replied")
+    plain = bracket_of(lifetimes, "udp/stun", "replied")
+    if longer(sip, plain):
+        _add(found, "sip.alg.timer", sip=list(sip), other=list(plain))
+
+
+def _of_bindings(found, measured, profile):
+    advice = advised(measured["lifetimes"], profile)
+    limits = profile["keepalive_s"]
+    if advice["margin"] == keepalive.NONE or advice["holds"] is False:
+        _add(found, "nat.binding.short", lo=advice["lo"], least=limits["min"], most=limits["max"])
+    elif advice["margin"] == keepalive.THIN and advice["hi"] is not None:
+        _add(found, "nat.binding.thin", lo=advice["lo"], interval=advice["interval_s"])
+    kinds = (measured["keepalives"] or {"kinds": {}})["kinds"]
+    lost = sorted([kind for kind in kinds if kinds[kind] in ("lost", "altered")])
+    if lost:
+        _add(found, "keepalive.lost", kinds=lost)

@@ -1,0 +1,126 @@
+"""The report of a check: one value for programs, and lines for people."""
+
+from natwatch.diagnosis import findings, keepalive, texts
+
+VERSION = 1
+_COLOURS = {"ready": "32", "findings": "31", "unknown": "33"}
+
+
+def report(measured, profile):
+    """The whole report as one dict (docs/findings.md), from what was *measured*."""
+    found = findings.findings(measured, profile)
+    rows = findings.requirements(measured, found)
+    advice = findings.advised(measured["lifetimes"], profile)
+    result = {
+        "version": VERSION,
+        "operator": profile["name"],
+        "verdict": findings.verdict(found, rows),
+        "requirements": rows,
+        "findings": found,
+        "advice": advised_steps(found, advice, profile["keepalive_s"]["max"]),
+        "keepalive": advice,
+        "left_out": measured["left_out"],
+        "cut_short": measured["cut_short"],
+    }
+    for name in ("addressing", "ports", "rtp", "nat", "keepalives"):
+        result[name] = measured[name]
+    lifetimes = measured["lifetimes"]
+    result["lifetimes"] = [lifetimes[key] for key in sorted(lifetimes) if lifetimes[key]]
+    return result
+
+
+def advised_steps(found, advice, longest):
+    """[{"requirement", "step", "values"}, …]: what to do, in the order of R7 (a) to (e).
+
+    *longest* is the longest keepalive that phones may be set to, s.
+    """
+    codes = [finding["code"] for finding in found]
+    steps = []
+    blocked = [f for f in found if f["code"].startswith("reach.blocked")]
+    if blocked:
+        names = [_blocked_text(finding) for finding in blocked]
+        steps.append(_step("R7e", "firewall", ports="; ".join(names)))
+    # Where a quick search ended early, longer intervals may hold as well: no number then.
+    ended_early = advice["hi"] is None and (advice["lo"] or 0) < 2 * longest + 1
+    if advice["interval_s"] is not None and not ended_early:
+        steps.append(_step("R7b", "keepalive", interval=advice["interval_s"]))
+    if "register_expires_s" in advice:
+        steps.append(_step("R7c", "expires", expires=advice["register_expires_s"]))
+    if keepalive.FORWARDING in advice["steps"]:
+        steps.append(_step("R7d", "forwarding"))
+    if "sip.alg.timer" in codes or "sip.differs" in codes:
+        steps.append(_step("R5", "alg"))
+    return steps
+
+
+def _step(requirement, name, **values):
+    return {"requirement": requirement, "step": name, "values": values}
+
+
+def lines(result, profile, language, colour=False):
+    """The report as lines in *language*; *colour*: for a terminal."""
+    verdict = texts.say(texts.VERDICTS, result["verdict"], language)
+    if colour:
+        verdict = "\033[1;%sm%s\033[0m" % (_COLOURS[result["verdict"]], verdict)
+    told = [texts.say(texts.WORDS, "check", language) % result["operator"], verdict, ""]
+    if result["cut_short"]:
+        told += [texts.say(texts.WORDS, "cut short", language), ""]
+    for row in result["requirements"]:
+        name = texts.say(texts.REQUIREMENTS, row["id"], language)
+        state = texts.say(texts.STATES, row["state"], language)
+        told.append("%-3s %s: %s" % (row["id"], name, state))
+    told += [""]
+    for finding in result["findings"]:
+        text = texts.say(texts.FINDINGS, finding["code"], language, _shown(finding))
+        told.append("%s %s [%s]" % (_MARKS[finding["severity"]], text, finding["code"]))
+    if result["advice"]:
+        told += ["", texts.say(texts.WORDS, "what to do", language)]
+    for number, step in enumerate(result["advice"]):
+        text = texts.say(texts.ADVICE, step["step"], language, step["values"])
+        told.append("%d. %s (%s)" % (number + 1, text, step["requirement"]))
+    if result["left_out"]:
+        parts = [
+            texts.say(texts.LEFT_OUT, part["what"], language, part["values"])
+            for part in result["left_out"]
+        ]
+        told += ["", texts.say(texts.WORDS, "left out", language) % ", ".join(parts)]
+    return told + ["", texts.say(texts.WORDS, "support", language, profile["support"])]
+
+
+_MARKS = {findings.BAD: "!!", findings.WARN: "! ", findings.NOTE: "- "}
+
+
+def _blocked_text(finding):
+    evidence = finding["evidence"]
+    if finding["code"] == "reach.blocked.address":
+        return evidence["address"]
+    if finding["code"] == "reach.blocked.rtp":
+        return ranges_text(evidence["blocked"])
+    return ", ".join(["%s:%d" % tuple(endpoint) for endpoint in evidence["blocked"]])
+
+
+def ranges_text(ranges):
+    """[[8500, 8599], [9999, 9999]] as 8500-8599, 9999; of many the first ten."""
+    shown = [("%d" if low == high else "%d-%d") % ((low, high)[: 1 + (low != high)])
+             for low, high in ranges[:10]]  # fmt: skip
+    return ", ".join(shown) + (", …" if len(ranges) > 10 else "")
+
+
+def _shown(finding):
+    """The evidence of a *finding* as its text wants it."""
+    values = dict(finding["evidence"])
+    if "blocked" in values:
+        values["blocked"] = _blocked_text(finding)
+    if values.get("lo") is not None:
+        values["lo"] = "%.1f" % values["lo"]
+    if "kinds" in values:
+        values["kinds"] = ", ".join(values["kinds"])
+    for name in ("sip", "other"):
+        if name in values:
+            values[name] = _bracket_text(values[name])
+    return values
+
+
+def _bracket_text(bracket):
+    lo, hi = bracket
+    return "≥ %.1f" % lo if hi is None else "%.1f-%.1f" % (lo, hi)

@@ -1,0 +1,147 @@
+"""Findings and advice in words, English and Russian. The codes are those of findings.CODES."""
+
+LANGUAGES = ("en", "ru")
+
+VERDICTS = {
+    "ready": ("READY for telephony", "ГОТОВО к телефонии"),
+    "findings": ("NOT READY: something needs attention", "НЕ ГОТОВО: есть замечания"),
+    "unknown": ("UNKNOWN: too little could be measured", "НЕИЗВЕСТНО: измерено слишком мало"),
+}
+STATES = {
+    "met": ("met", "выполнено"),
+    "not met": ("NOT MET", "НЕ ВЫПОЛНЕНО"),
+    "noted": ("met, with a note", "выполнено, есть примечание"),
+    "not measured": ("not measured", "не измерено"),
+}
+REQUIREMENTS = {
+    "R0": ("the line's quality", "качество линии"),
+    "R1": ("inbound UDP from the operator", "входящий UDP от оператора"),
+    "R2": ("outbound UDP to the operator's ports", "исходящий UDP на порты оператора"),
+    "R3": ("a private inner address behind NAT", "внутренний адрес за NAT"),
+    "R4": ("local ports", "локальные порты"),
+    "R5": ("no SIP ALG in the way", "SIP ALG не мешает"),
+    "R6": ("keepalive and the NAT's timeout", "keepalive и тайм-аут NAT"),
+    "R7": ("registration at the server", "регистрация на сервере"),
+    "R8": ("forwarding of the operator's traffic", "проброс трафика оператора"),
+    "R9": ("SIP account", "учётная запись SIP"),
+}
+FINDINGS = {
+    "line.loss": (
+        "%(percent)s %% of %(tries)d requests or their answers were lost.",
+        "Потеряно %(percent)s %% из %(tries)d запросов или ответов.",
+    ),
+    "nat.filtering.inbound": (
+        "From ports that were never contacted nothing comes in (%(filtering)s filtering). A plain"
+        " NAT does so; it is no fault where the NAT keeps its bindings.",
+        "С портов, к которым не обращались, ничего не приходит (фильтрация %(filtering)s)."
+        " Обычный NAT так и делает; это не ошибка, если привязки сохраняются.",
+    ),
+    "reach.blocked.sip": (
+        "The SIP port is blocked: %(blocked)s. Phones cannot register.",
+        "Порт SIP заблокирован: %(blocked)s. Телефоны не смогут зарегистрироваться.",
+    ),
+    "reach.blocked.stun": (
+        "Ports for finding the NAT type are blocked: %(blocked)s.",
+        "Порты для определения типа NAT заблокированы: %(blocked)s.",
+    ),
+    "reach.blocked.rtp": (
+        "Ports for voice (RTP) are blocked: %(blocked)s (%(open)d of %(asked)d asked are open)."
+        " Calls on these have no sound.",
+        "Порты для голоса (RTP) заблокированы: %(blocked)s (открыто %(open)d из %(asked)d"
+        " проверенных). На них в разговоре не будет звука.",
+    ),
+    "reach.blocked.address": (
+        "Nothing answers at %(address)s, while the operator's other address does: part of the"
+        " operator's network is blocked.",
+        "Адрес %(address)s не отвечает, а другой адрес оператора отвечает: часть сети оператора"
+        " заблокирована.",
+    ),
+    "address.outside": (
+        "The local address %(address)s (%(kind)s) is none of those that the operator requires.",
+        "Локальный адрес %(address)s (%(kind)s) не из тех, что требует оператор.",
+    ),
+    "nat.none": (
+        "There is no NAT: %(address)s is the public address itself.",
+        "NAT отсутствует: %(address)s и есть внешний адрес.",
+    ),
+    "nat.ports.changed": (
+        "The NAT changes port numbers (%(kept)d of %(of)d kept).",
+        "NAT меняет номера портов (сохранено %(kept)d из %(of)d).",
+    ),
+    "nat.mapping.dependent": (
+        "The NAT gives each destination another port (%(mapping)s mapping: symmetric).",
+        "NAT выделяет каждому адресату другой порт (отображение %(mapping)s: симметричный).",
+    ),
+    "sip.differs": (
+        "SIP on port 5060 is treated otherwise than other packets: %(text)s.",
+        "С SIP на порту 5060 обращаются иначе, чем с другими пакетами: %(text)s.",
+    ),
+    "sip.alg.timer": (
+        "Bindings to the SIP port live for %(sip)s s, to another port for %(other)s s: the sign of"
+        " a SIP ALG in a router.",
+        "Привязки к порту SIP живут %(sip)s с, к другому порту %(other)s с: признак SIP ALG в"
+        " маршрутизаторе.",
+    ),
+    "nat.binding.short": (
+        "The NAT forgets the phone after %(lo)s s of silence, too soon for a keepalive of"
+        " %(least)d to %(most)d s. Between keepalives incoming calls do not arrive.",
+        "NAT забывает телефон через %(lo)s с тишины: слишком рано для keepalive от %(least)d до"
+        " %(most)d с. Между пакетами keepalive входящие вызовы не проходят.",
+    ),
+    "nat.binding.thin": (
+        "The NAT keeps a binding for %(lo)s s. A keepalive every %(interval)d s holds it; one lost"
+        " packet loses it.",
+        "NAT хранит привязку %(lo)s с. Keepalive каждые %(interval)d с удержит её, но один"
+        " потерянный пакет её потеряет.",
+    ),
+    "keepalive.lost": (
+        "Some kinds of keepalive do not arrive as sent: %(kinds)s.",
+        "Некоторые виды keepalive не доходят в исходном виде: %(kinds)s.",
+    ),
+}
+ADVICE = {
+    "firewall": (
+        "Let outbound UDP to the operator's network through in the router's firewall: %(ports)s.",
+        "Разрешите в firewall маршрутизатора исходящий UDP к сети оператора: %(ports)s.",
+    ),
+    "keepalive": (
+        "Set the keepalive of the phone or adapter to %(interval)d s or less.",
+        "Установите keepalive телефона или адаптера не более %(interval)d с.",
+    ),
+    "expires": (
+        "No keepalive holds the binding: set Register Expires to %(expires)d s.",
+        "Keepalive не удержит привязку: установите Register Expires %(expires)d с.",
+    ),
+    "forwarding": (
+        "As a last resort forward the SIP port in use to the phone; behind two NATs in both.",
+        "В крайнем случае пробросьте используемый порт SIP на телефон; за двумя NAT — на обоих.",
+    ),
+    "alg": (
+        "Switch the SIP ALG of the router off.",
+        "Отключите SIP ALG в маршрутизаторе.",
+    ),
+}
+LEFT_OUT = {
+    "ports": ("most voice ports (%(asked)d asked)", "большинство портов RTP (проверено %(asked)d)"),
+    "lifetimes": ("lifetimes above %(seconds)d s", "тайм-ауты больше %(seconds)d с"),
+    "reflector": (
+        "all that needs the reflector: %(trouble)s",
+        "всё, для чего нужен рефлектор: %(trouble)s",
+    ),
+}
+WORDS = {
+    "check": ("natwatch check for %s", "Проверка natwatch для %s"),
+    "what to do": ("What to do:", "Что сделать:"),
+    "left out": ("Left out: %s", "Пропущено: %s"),
+    "cut short": (
+        "The check was cut short; this is what it had.",
+        "Проверка прервана; ниже то, что успели измерить.",
+    ),
+    "support": ("Support: %(phone)s, %(mail)s", "Служба поддержки: %(phone)s, %(mail)s"),
+}
+
+
+def say(table, name, language, values=None):
+    """The text *name* of *table* in *language*, one of LANGUAGES, with *values* put in."""
+    text = table[name][LANGUAGES.index(language)]
+    return text if values is None else text % values
