@@ -13,6 +13,7 @@ from natwatch.diagnosis.report import lines, report
 from natwatch.oneshot import measure
 from natwatch.port import network
 from natwatch.probes.addressing import LOOPBACK, addressing, kind_of
+from natwatch.probes.alg import Alg
 from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import Keepalives
@@ -47,6 +48,7 @@ class Checkup:
             "ports": None,
             "rtp": None,
             "nat": None,
+            "alg": None,
             "lifetimes": {},
             "keepalives": None,
             "left_out": [],
@@ -96,12 +98,17 @@ class Checkup:
     def _ask_nat(self, session):
         own = network.own_addresses()
         mapping = Mapping(session.endpoint, port.random, own=own)
-        engine = Behaviour(Filtering(session), mapping)
-        found = measure(session, [engine], lambda now: "asking about the NAT", self.until)
+        low, high = self.profile["ports"]["rtp"]
+        control = low + 2 * (int.from_bytes(port.random(2), "big") % ((high - low) // 2 + 1))
+        engines = [
+            Behaviour(Filtering(session), mapping),
+            Alg(session, self.measured["addressing"]["local"], control),
+        ]
+        found = measure(session, engines, lambda now: "asking about the NAT and SIP", self.until)
         if found is None:
             self._leave_out("reflector", trouble=session.trouble)
         else:
-            self.measured["nat"] = found[0]
+            self.measured["nat"], self.measured["alg"] = found
 
     def _ask_rest(self, session):
         nat = self.measured["nat"] or {"mapping": None}

@@ -35,7 +35,8 @@ run        measure without pause and report to the provider's broker
   --config FILE        the device's configuration (JSON; see docs/configuration.md)
 
 check      is this line ready for telephony? Every requirement of the operator, with what was
-           found and what to do; takes as long as the NAT keeps a binding
+           found and what to do; takes as long as the NAT keeps a binding, and sends from port
+           5060 for some seconds
   --profile FILE       the operator's profile (JSON; see docs/configuration.md)
   --quick              under a minute; the report says what was left out
   --lang en|ru         language of the report (default: the locale's)

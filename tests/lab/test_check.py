@@ -1,6 +1,7 @@
 """natwatch check against real NATs and firewalls: the truth is set here, the verdict is read."""
 
 import json
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ def test_a_plain_nat_of_30_and_120_seconds_is_ready(interpreter: str) -> None:
     assert (status, report["verdict"]) == (0, "ready"), report
     assert codes(report) <= NOTES, report["findings"]
     assert state(report, "R2") == state(report, "R3") == "met", report["requirements"]
+    assert state(report, "R5") == "met", (report["requirements"], report["alg"])
     assert state(report, "R9") == "not measured", report["requirements"]
     assert report["rtp"]["asked"] == report["rtp"]["open"] == 2001, report["rtp"]
     assert report["rtp"]["bytes"] <= 500_000 and report["rtp"]["seconds"] <= 60, report["rtp"]
@@ -141,6 +143,28 @@ def test_a_sip_alg_shows_by_its_timer_and_no_keepalive_is_taken_from_it() -> Non
     assert status == 1, report
     assert "sip.alg.timer" in codes(report), (report["findings"], report["lifetimes"])
     assert report["keepalive"]["lo"] <= 8, report["keepalive"]
+    changes = evidence(report, "sip.alg.rewrites")["changes"]
+    assert sorted(changes) == ["INVITE", "REGISTER"], changes
+    assert any("192.168.1.20" in a and "203.0.113.9" in b for a, b in changes["INVITE"]), changes
+    control = [row["verdict"] for row in report["alg"]["control"].values()]
+    assert control == ["untouched"] * 2, report["alg"]
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_a_router_that_drops_invite_is_told_apart_from_one_that_rewrites(
+    interpreter: str,
+) -> None:
+    def prepare(lab: Lab) -> None:
+        # The first bytes of the UDP payload are "INVI".
+        rule = "udp dport 5060 @th,64,32 0x494e5649 drop"
+        lab.nft(
+            "router", "fussy", f"chain fussy {{ type filter hook forward priority 1; {rule}\n }}"
+        )
+
+    status, report = run(prepare, interpreter, "--quick")
+    assert status == 1 and codes(report) - NOTES == {"sip.alg.drops"}, report["findings"]
+    assert evidence(report, "sip.alg.drops") == {"methods": ["INVITE"], "also_elsewhere": []}
 
 
 @pytest.mark.lab
@@ -158,6 +182,23 @@ def test_a_lossy_line_is_lossy_and_nothing_else() -> None:
 def test_a_carriers_nat_behind_the_customers_is_ready_where_both_keep_long() -> None:
     status, report = run(lambda lab: None, "cpython", "--quick", topology=CARRIER)
     assert status == 0 and codes(report) <= NOTES, report["findings"]
+
+
+@pytest.mark.lab
+def test_a_check_that_is_cut_short_prints_what_it_has_and_says_so() -> None:
+    # MicroPython started with -m has no handler for SIGINT and ends at once.
+    with Lab(HOME) as lab:
+        stage = Stage(lab)
+        stage.start_reflector()
+        process = stage.check("box", "cpython")
+        stage.expect("box", "asking voice ports", 60)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+        assert out, (process.returncode, stage.log("box"))
+        report = json.loads(out)
+        assert process.returncode == 1 and report["cut_short"], report
+        assert report["ports"] and report["nat"] and report["rtp"] is None, report
+        assert report["verdict"] == "unknown", report
 
 
 @pytest.mark.lab

@@ -25,6 +25,15 @@ def lifetime(lo, hi, difference=None):
     return {"lo": lo, "hi": hi, "difference": difference}
 
 
+def alg(register, invite):
+    changes = [["Via: 10.0.0.5", "Via: 203.0.113.9"], ["Contact: 10.0.0.5", ""]]
+    table = {}
+    for method, verdict in (("REGISTER", register), ("INVITE", invite)):
+        table[method] = {"verdict": verdict, "changes": changes if verdict == "rewritten" else []}
+    clean = {"verdict": "untouched", "changes": []}
+    return {"sip": table, "control": {"REGISTER": clean, "INVITE": clean}, "reason": None}
+
+
 def healthy():
     return {
         "addressing": addressing("10.0.0.5", "10.0.0.1", "203.0.113.9", PROFILE["inner"]),
@@ -35,6 +44,7 @@ def healthy():
             "filtering": "endpoint-independent",
             "port_preservation": {"kept": 8, "of": 8},
         },
+        "alg": alg("untouched", "untouched"),
         "lifetimes": {
             SIP: lifetime(179.8, 180.6),
             ONEWAY: lifetime(179.8, 180.6),
@@ -63,9 +73,9 @@ def state(result, name):
 def test_a_healthy_line_is_ready_and_what_nobody_measured_is_not_called_met():
     result = told()
     assert result["verdict"] == "ready" and codes(result) == [], result["findings"]
-    for name in ("R1", "R2", "R3", "R4", "R6"):
+    for name in ("R1", "R2", "R3", "R4", "R5", "R6"):
         assert state(result, name) == "met", name
-    for name in ("R0", "R5", "R7", "R8", "R9"):
+    for name in ("R0", "R7", "R8", "R9"):
         assert state(result, name) == "not measured", name
     assert result["keepalive"]["interval_s"] == 89
 
@@ -110,6 +120,9 @@ def test_each_trouble_is_its_own_finding_and_no_other():
             "ready",
         ),
         ({"keepalives": {"kinds": {"nul": "unknown"}}}, [], "ready"),
+        ({"alg": alg("rewritten", "untouched")}, ["sip.alg.rewrites"], "findings"),
+        ({"alg": alg("untouched", "dropped")}, ["sip.alg.drops"], "findings"),
+        ({"alg": alg("unknown", "untouched")}, [], "ready"),
         (
             {"addressing": addressing("100.64.3.4", None, "203.0.113.9", PROFILE["inner"])},
             ["address.outside"],
@@ -186,6 +199,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
             },
             addressing=addressing("203.0.113.9", None, "203.0.113.9", PROFILE["inner"]),
             keepalives={"kinds": {"nul": "lost"}},
+            alg=alg("rewritten", "dropped"),
             left_out=[{"what": "ports", "values": {"asked": 40}}],
             cut_short=True,
         ),

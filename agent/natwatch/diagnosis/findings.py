@@ -32,6 +32,8 @@ CODES = {
     "nat.none": ("R3", WARN),
     "nat.ports.changed": ("R4", NOTE),
     "nat.mapping.dependent": ("R4", NOTE),
+    "sip.alg.rewrites": ("R5", WARN),
+    "sip.alg.drops": ("R5", BAD),
     "sip.differs": ("R5", WARN),
     "sip.alg.timer": ("R5", WARN),
     "nat.binding.short": ("R6", BAD),
@@ -46,7 +48,7 @@ def findings(measured, profile):
     """Every finding of *measured*, a dict of what engines told, each None where not measured:
 
     ``addressing``; ``ports``, a list of results of Reach for the single ports, the first address
-    first; ``rtp``, that of the range; ``nat``; ``lifetimes``, {(class, state): result};
+    first; ``rtp``, that of the range; ``nat``; ``alg``; ``lifetimes``, {(class, state): result};
     ``keepalives``.
     """
     found = []
@@ -54,6 +56,7 @@ def findings(measured, profile):
     _of_ports(found, measured, profile["ports"])
     _of_address(found, measured["addressing"])
     _of_nat(found, measured["nat"])
+    _of_alg(found, measured["alg"])
     _of_sip(found, measured["lifetimes"])
     _of_bindings(found, measured, profile)
     return found
@@ -147,6 +150,7 @@ def _asked(measured):
     asked["R2"] = bool(measured["ports"]) and rtp is not None
     asked["R3"] = addressing["kind"] != UNKNOWN
     asked["R4"] = nat.get("mapping") is not None
+    asked["R5"] = bool(measured["alg"]) and UNKNOWN not in _verdicts(measured["alg"])
     asked["R6"] = bracket_of(lifetimes, "udp/sip", "replied") is not None
     return asked
 
@@ -202,6 +206,21 @@ def _of_nat(found, nat):
         _add(found, "nat.ports.changed", kept=kept["kept"], of=kept["of"])
     if nat["mapping"] in ("address-dependent", "address-and-port-dependent"):
         _add(found, "nat.mapping.dependent", mapping=nat["mapping"])
+
+
+def _verdicts(alg):
+    return [alg["sip"][method]["verdict"] for method in sorted(alg["sip"])]
+
+
+def _of_alg(found, alg):
+    sip = alg["sip"] if alg else {}
+    rewritten = {m: sip[m]["changes"] for m in sip if sip[m]["verdict"] == "rewritten"}
+    dropped = sorted([method for method in sip if sip[method]["verdict"] == "dropped"])
+    if rewritten:
+        _add(found, "sip.alg.rewrites", changes=rewritten)
+    if dropped:
+        control = [m for m in dropped if alg["control"][m]["verdict"] == "dropped"]
+        _add(found, "sip.alg.drops", methods=dropped, also_elsewhere=control)
 
 
 def _of_sip(found, lifetimes):

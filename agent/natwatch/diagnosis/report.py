@@ -22,7 +22,7 @@ def report(measured, profile):
         "left_out": measured["left_out"],
         "cut_short": measured["cut_short"],
     }
-    for name in ("addressing", "ports", "rtp", "nat", "keepalives"):
+    for name in ("addressing", "ports", "rtp", "nat", "alg", "keepalives"):
         result[name] = measured[name]
     lifetimes = measured["lifetimes"]
     result["lifetimes"] = [lifetimes[key] for key in sorted(lifetimes) if lifetimes[key]]
@@ -48,7 +48,7 @@ def advised_steps(found, advice, longest):
         steps.append(_step("R7c", "expires", expires=advice["register_expires_s"]))
     if keepalive.FORWARDING in advice["steps"]:
         steps.append(_step("R7d", "forwarding"))
-    if "sip.alg.timer" in codes or "sip.differs" in codes:
+    if [code for code in codes if code.startswith("sip.")]:
         steps.append(_step("R5", "alg"))
     return steps
 
@@ -113,12 +113,27 @@ def _shown(finding):
         values["blocked"] = _blocked_text(finding)
     if values.get("lo") is not None:
         values["lo"] = "%.1f" % values["lo"]
-    if "kinds" in values:
-        values["kinds"] = ", ".join(values["kinds"])
+    for name in ("kinds", "methods"):
+        if name in values:
+            values[name] = ", ".join(values[name])
+    if "changes" in values:
+        values["changes"] = _changes_text(values["changes"])
     for name in ("sip", "other"):
         if name in values:
             values[name] = _bracket_text(values[name])
     return values
+
+
+def _changes_text(changes):
+    """The first change of each method; --json has them all."""
+    parts = []
+    for method in sorted(changes):
+        if changes[method]:
+            before, after = changes[method][0]
+            more = len(changes[method]) - 1
+            text = "%s: '%s' -> '%s'" % (method, before, after)
+            parts.append(text + (" (+%d)" % more if more else ""))
+    return "; ".join(parts)
 
 
 def _bracket_text(bracket):

@@ -72,6 +72,16 @@ FINDINGS = {
         "The NAT gives each destination another port (%(mapping)s mapping: symmetric).",
         "NAT выделяет каждому адресату другой порт (отображение %(mapping)s: симметричный).",
     ),
+    "sip.alg.rewrites": (
+        "A router on the way rewrites SIP (SIP ALG): %(changes)s.",
+        "Маршрутизатор на пути переписывает SIP (SIP ALG): %(changes)s.",
+    ),
+    "sip.alg.drops": (
+        "A router on the way drops SIP messages while other packets to that port pass:"
+        " %(methods)s.",
+        "Маршрутизатор на пути отбрасывает сообщения SIP, а другие пакеты на тот же порт"
+        " пропускает: %(methods)s.",
+    ),
     "sip.differs": (
         "SIP on port 5060 is treated otherwise than other packets: %(text)s.",
         "С SIP на порту 5060 обращаются иначе, чем с другими пакетами: %(text)s.",

@@ -1,0 +1,128 @@
+"""What an ALG does to SIP on its way out, behind simulated routers of every kind."""
+
+from nats import PORT_DEPENDENT, Nat
+from world import ADDRESS, DEVICE, INNER, KEY, World
+
+from natwatch.probes.alg import METHODS, Alg, changed, judge, message, method_of
+from natwatch.probes.session import Session
+
+CONTROL = 8642
+
+
+def ask(router=None, local=INNER, loss=0, seed=1, prepare=None):
+    """The result behind a *router*(data, port) -> what leaves it, or None."""
+    world = World(Nat(30000, 120000, PORT_DEPENDENT, PORT_DEPENDENT, seed), loss, seed)
+    world.nat.preserves_ports = True
+    session = Session(DEVICE, KEY, ADDRESS, world.random)
+    world.add(session)
+    arrive = world._arrive
+
+    def through(data, source, destination):
+        left = router(data, destination[1]) if router is not None else data
+        if left is not None:
+            arrive(left, source, destination)
+
+    world._arrive = through
+    engine = Alg(session, local, CONTROL)
+    if prepare is not None:
+        prepare(world, engine)
+    world.add(engine)
+    world.run(world.now + 120000, lambda: engine.done)
+    world.remove(engine)
+    results = engine.take_results()
+    assert len(results) == 1 and results[0]["control_port"] == CONTROL, results
+    return results[0]
+
+
+def verdicts(result, path="sip"):
+    return [result[path][method]["verdict"] for method in METHODS]
+
+
+def rewriting(data, port):
+    """As Linux does: what equals the inner address, on 5060 alone."""
+    if port == 5060 and method_of(data):
+        return data.replace(INNER.encode(), b"203.0.113.9")
+    return data
+
+
+def test_a_router_without_an_alg_touches_nothing():
+    result = ask()
+    assert verdicts(result) == verdicts(result, "control") == ["untouched"] * 2, result
+    assert result["reason"] is None
+
+
+def test_what_was_rewritten_is_told_line_by_line_from_what_to_what():
+    result = ask(rewriting)
+    assert verdicts(result) == ["rewritten"] * 2, result
+    assert verdicts(result, "control") == ["untouched"] * 2, result
+    changes = result["sip"]["INVITE"]["changes"]
+    starts = [before.split(" ")[0] for before, _ in changes]
+    assert starts == ["Via:", "Call-ID:", "Contact:", "o=probe", "c=IN"], changes
+    for before, after in changes:
+        assert after == before.replace(INNER, "203.0.113.9"), changes
+
+
+def test_what_is_dropped_is_told_apart_from_what_is_rewritten():
+    for method, expected in (
+        ("INVITE", ["untouched", "dropped"]),
+        ("REGISTER", ["dropped", "untouched"]),
+    ):
+
+        def drops(data, port, method=method):
+            return None if port == 5060 and method_of(data) == method else data
+
+        result = ask(drops)
+        assert verdicts(result) == expected, result
+        assert verdicts(result, "control") == ["untouched"] * 2, result
+
+
+def test_a_lossy_line_drops_nothing_and_rewrites_nothing():
+    for seed in range(1, 9):
+        result = ask(None, loss=100, seed=seed)
+        assert set(verdicts(result)) <= {"untouched", "unknown"}, (seed, result)
+
+
+def test_a_silent_port_and_an_unknown_address_are_unknown_with_the_reason():
+    result = ask(lambda data, port: None if port == 5060 else data)
+    assert verdicts(result) == ["unknown"] * 2 and "5060" in result["reason"], result
+    assert verdicts(result, "control") == ["untouched"] * 2, result
+    result = ask(local=None)
+    assert verdicts(result) == ["unknown"] * 2 and "own address" in result["reason"], result
+
+
+def test_a_port_that_another_program_has_is_unknown_with_the_reason():
+    def prepare(world, engine):
+        start = engine.start
+
+        def taken(now):
+            start(now)
+            engine.unsent(0, 98)
+
+        engine.start = taken
+
+    result = ask(prepare=prepare)
+    assert "local port 5060" in result["reason"], result
+
+
+def test_a_restart_in_the_middle_is_unknown():
+    def prepare(world, engine):
+        world.at(world.now + 2000, setattr, world.reflector, "boot", b"anotherb")
+
+    result = ask(prepare=prepare)
+    assert verdicts(result) == ["unknown"] * 2 and "restarted" in result["reason"], result
+
+
+def test_messages_are_whole_and_carry_the_true_endpoint():
+    for method in METHODS:
+        data = message(method, ADDRESS, INNER, "ab" * 12)
+        head, _, body = data.partition(b"\r\n\r\n")
+        assert b"Via: SIP/2.0/UDP 192.168.1.20:5060;" in head
+        assert b"Content-Length: %d" % len(body) in head
+        assert (b"c=IN IP4 192.168.1.20" in body) == (method == "INVITE")
+
+
+def test_only_what_differs_is_told():
+    assert changed(b"A\r\nB", b"A\r\nC") == [["B", "C"]]
+    assert changed(b"A\r\nB", b"A") == [["B", ""]]
+    assert changed(b"A", b"A\r\nB") == [["", "B"]]
+    assert judge([], [])["INVITE"]["verdict"] == "unknown"
