@@ -21,6 +21,7 @@ from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import Mapping
 from natwatch.probes.reach import Reach, ports_of
 from natwatch.probes.session import Session
+from natwatch.probes.size import Size
 from natwatch.probes.teeth import ONEWAY, REPLIED
 
 KEYS = (("udp/sip", REPLIED), ("udp/sip", ONEWAY), ("udp/stun", REPLIED))
@@ -49,6 +50,7 @@ class Checkup:
             "rtp": None,
             "nat": None,
             "alg": None,
+            "size": None,
             "lifetimes": {},
             "keepalives": None,
             "left_out": [],
@@ -103,12 +105,13 @@ class Checkup:
         engines = [
             Behaviour(Filtering(session), mapping),
             Alg(session, self.measured["addressing"]["local"], control),
+            Size(session),
         ]
         found = measure(session, engines, lambda now: "asking about the NAT and SIP", self.until)
         if found is None:
             self._leave_out("reflector", trouble=session.trouble)
         else:
-            self.measured["nat"], self.measured["alg"] = found
+            self.measured["nat"], self.measured["alg"], self.measured["size"] = found
 
     def _ask_rest(self, session):
         nat = self.measured["nat"] or {"mapping": None}

@@ -60,6 +60,7 @@ def test_a_plain_nat_of_30_and_120_seconds_is_ready(interpreter: str) -> None:
     assert report["rtp"]["asked"] == report["rtp"]["open"] == 2001, report["rtp"]
     assert report["rtp"]["bytes"] <= 500_000 and report["rtp"]["seconds"] <= 60, report["rtp"]
     assert 20 <= report["keepalive"]["interval_s"] < 30, report["keepalive"]
+    assert report["size"]["out"] == 1900 and report["size"]["fragments_in"], report["size"]
     assert report["left_out"] == [] and not report["cut_short"]
 
 
@@ -182,6 +183,21 @@ def test_a_lossy_line_is_lossy_and_nothing_else() -> None:
 def test_a_carriers_nat_behind_the_customers_is_ready_where_both_keep_long() -> None:
     status, report = run(lambda lab: None, "cpython", "--quick", topology=CARRIER)
     assert status == 0 and codes(report) <= NOTES, report["findings"]
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_a_router_that_drops_fragments_is_told(interpreter: str) -> None:
+    def prepare(lab: Lab) -> None:
+        # Before -400, where the kernel puts fragments together.
+        rule = "ip frag-off & 0x3fff != 0 drop\n"
+        chain = f"chain whole {{ type filter hook prerouting priority -450; {rule} }}"
+        lab.nft("router", "whole", chain)
+
+    status, report = run(prepare, interpreter, "--quick")
+    assert status == 1 and codes(report) - NOTES == {"line.fragments"}, report["findings"]
+    found = evidence(report, "line.fragments")
+    assert found["ways"] == ["out", "in"] and found["largest"][0] == 1472, found
 
 
 @pytest.mark.lab

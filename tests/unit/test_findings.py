@@ -45,6 +45,7 @@ def healthy():
             "port_preservation": {"kept": 8, "of": 8},
         },
         "alg": alg("untouched", "untouched"),
+        "size": {"out": 1900, "in": 1936, "fragments_out": True, "fragments_in": True},
         "lifetimes": {
             SIP: lifetime(179.8, 180.6),
             ONEWAY: lifetime(179.8, 180.6),
@@ -124,6 +125,16 @@ def test_each_trouble_is_its_own_finding_and_no_other():
         ({"alg": alg("untouched", "dropped")}, ["sip.alg.drops"], "findings"),
         ({"alg": alg("unknown", "untouched")}, [], "ready"),
         (
+            {"size": {"out": 1472, "in": 1508, "fragments_out": False, "fragments_in": True}},
+            ["line.fragments"],
+            "findings",
+        ),
+        (
+            {"size": {"out": None, "in": None, "fragments_out": None, "fragments_in": None}},
+            [],
+            "ready",
+        ),
+        (
             {"addressing": addressing("100.64.3.4", None, "203.0.113.9", PROFILE["inner"])},
             ["address.outside"],
             "findings",
@@ -200,6 +211,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
             addressing=addressing("203.0.113.9", None, "203.0.113.9", PROFILE["inner"]),
             keepalives={"kinds": {"nul": "lost"}},
             alg=alg("rewritten", "dropped"),
+            size={"out": 1472, "in": 1436, "fragments_out": False, "fragments_in": False},
             left_out=[{"what": "ports", "values": {"asked": 40}}],
             cut_short=True,
         ),

@@ -99,6 +99,8 @@ class Reflector:
         else:
             self._collect(data, source, local)
             reply.append((stun.OTHER_ADDRESS, other(local)))
+            if message.has(stun.PADDING):
+                reply.append((stun.PADDING, message.get(stun.PADDING)))
             self._answer(message.txid, reply, source, local, None)
 
     def _answer(self, txid, attributes, destination, local, key=KEY, klass=stun.SUCCESS):

@@ -23,6 +23,7 @@ REQUIREMENTS = ("R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9")
 # code -> (requirement, severity).
 CODES = {
     "line.loss": ("R0", WARN),
+    "line.fragments": ("R0", WARN),
     "nat.filtering.inbound": ("R1", NOTE),
     "reach.blocked.sip": ("R2", BAD),
     "reach.blocked.stun": ("R2", WARN),
@@ -48,8 +49,8 @@ def findings(measured, profile):
     """Every finding of *measured*, a dict of what engines told, each None where not measured:
 
     ``addressing``; ``ports``, a list of results of Reach for the single ports, the first address
-    first; ``rtp``, that of the range; ``nat``; ``alg``; ``lifetimes``, {(class, state): result};
-    ``keepalives``.
+    first; ``rtp``, that of the range; ``nat``; ``alg``; ``size``; ``lifetimes``,
+    {(class, state): result}; ``keepalives``.
     """
     found = []
     _of_line(found, measured)
@@ -160,6 +161,10 @@ def _of_line(found, measured):
     # Of fewer tries a single lost datagram would be a finding.
     if share is not None and share[1] >= 200 and share[0] >= _LOSS:
         _add(found, "line.loss", percent=round(100 * share[0], 1), tries=share[1])
+    size = measured["size"] or {"fragments_out": None, "fragments_in": None}
+    ways = [way for way in ("out", "in") if size["fragments_" + way] is False]
+    if ways:
+        _add(found, "line.fragments", ways=ways, largest=[size[way] for way in ways])
 
 
 def _of_ports(found, measured, ports):

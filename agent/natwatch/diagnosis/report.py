@@ -22,7 +22,7 @@ def report(measured, profile):
         "left_out": measured["left_out"],
         "cut_short": measured["cut_short"],
     }
-    for name in ("addressing", "ports", "rtp", "nat", "alg", "keepalives"):
+    for name in ("addressing", "ports", "rtp", "nat", "alg", "size", "keepalives"):
         result[name] = measured[name]
     lifetimes = measured["lifetimes"]
     result["lifetimes"] = [lifetimes[key] for key in sorted(lifetimes) if lifetimes[key]]
@@ -50,6 +50,8 @@ def advised_steps(found, advice, longest):
         steps.append(_step("R7d", "forwarding"))
     if [code for code in codes if code.startswith("sip.")]:
         steps.append(_step("R5", "alg"))
+    if "line.fragments" in codes:
+        steps.append(_step("R0", "codecs"))
     return steps
 
 
@@ -113,9 +115,9 @@ def _shown(finding):
         values["blocked"] = _blocked_text(finding)
     if values.get("lo") is not None:
         values["lo"] = "%.1f" % values["lo"]
-    for name in ("kinds", "methods"):
+    for name in ("kinds", "methods", "ways", "largest"):
         if name in values:
-            values[name] = ", ".join(values[name])
+            values[name] = ", ".join([str(value) for value in values[name]])
     if "changes" in values:
         values["changes"] = _changes_text(values["changes"])
     for name in ("sip", "other"):

@@ -30,6 +30,12 @@ FINDINGS = {
         "%(percent)s %% of %(tries)d requests or their answers were lost.",
         "Потеряно %(percent)s %% из %(tries)d запросов или ответов.",
     ),
+    "line.fragments": (
+        "Datagrams that need fragments do not pass (%(ways)s; the largest that did: %(largest)s"
+        " bytes). A call whose INVITE is longer fails, although the phone is registered.",
+        "Фрагментированные пакеты не проходят (%(ways)s; наибольший прошедший: %(largest)s байт)."
+        " Вызовы с более длинным INVITE не пройдут, хотя телефон зарегистрирован.",
+    ),
     "nat.filtering.inbound": (
         "From ports that were never contacted nothing comes in (%(filtering)s filtering). A plain"
         " NAT does so; it is no fault where the NAT keeps its bindings.",
@@ -125,6 +131,12 @@ ADVICE = {
     "forwarding": (
         "As a last resort forward the SIP port in use to the phone; behind two NATs in both.",
         "В крайнем случае пробросьте используемый порт SIP на телефон; за двумя NAT — на обоих.",
+    ),
+    "codecs": (
+        "Let fragments through in the router, or switch codecs off in the phone until an INVITE"
+        " fits into 1,400 bytes.",
+        "Разрешите фрагменты в маршрутизаторе или отключите лишние кодеки в телефоне, чтобы INVITE"
+        " умещался в 1400 байт.",
     ),
     "alg": (
         "Switch the SIP ALG of the router off.",
