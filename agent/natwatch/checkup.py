@@ -9,8 +9,9 @@ lifetimes, which take as long as the NAT's timer.
 from natwatch import port
 from natwatch.commands import Outcome
 from natwatch.daemon import telling
+from natwatch.diagnosis.page import page
 from natwatch.diagnosis.report import lines, report
-from natwatch.oneshot import measure
+from natwatch.oneshot import measure, write_log
 from natwatch.port import network
 from natwatch.probes.addressing import LOOPBACK, addressing, kind_of
 from natwatch.probes.alg import Alg
@@ -155,8 +156,11 @@ class Checkup:
         self.measured["left_out"].append({"what": what, "values": values})
 
 
-def check(target, profile, quick, language, colour):
-    """The Outcome of one check. Ctrl-C ends it early: what it has is told, and that it was cut."""
+def check(target, profile, quick, language, colour, html=None):
+    """The Outcome of one check, also written to the file *html*.
+
+    Ctrl-C ends it early: what it has is told, and that it was cut.
+    """
     checkup = Checkup(target, profile, quick)
     try:
         if not checkup.run():
@@ -164,4 +168,12 @@ def check(target, profile, quick, language, colour):
     except KeyboardInterrupt:
         checkup.measured["cut_short"] = True
     result = report(checkup.measured, profile)
-    return Outcome(result, lines(result, profile, language, colour), result["verdict"] == "ready")
+    told = lines(result, profile, language, colour)
+    if html is not None:
+        try:
+            with open(html, "wb") as file:  # UTF-8, whatever the locale
+                file.write(page(result, profile, language).encode())
+        except OSError as error:
+            # What was measured for minutes is still printed.
+            write_log("natwatch: %s: cannot be written: error %s\n" % (html, error.errno))
+    return Outcome(result, told, result["verdict"] == "ready")

@@ -18,7 +18,7 @@ _HELP = """natwatch %s: what does this network's NAT do to UDP, and how long doe
 
 usage: natwatch run --config FILE
        natwatch check --reflector ADDRESS --device ID --key-file FILE --profile FILE
-                      [--quick] [--lang en|ru] [--json]
+                      [--quick] [--lang en|ru] [--html FILE] [--json]
        natwatch lifetime TARGET [--class CLASS] [--state STATE] [--limit SECONDS] [--json]
        natwatch nat TARGET [--json]
        natwatch advice --reflector ADDRESS --device ID --key-file FILE [--limit SECONDS] [--json]
@@ -40,6 +40,7 @@ check      is this line ready for telephony? Every requirement of the operator, 
   --profile FILE       the operator's profile (JSON; see docs/configuration.md)
   --quick              under a minute; the report says what was left out
   --lang en|ru         language of the report (default: the locale's)
+  --html FILE          write it as one HTML file to mail as well
 
 lifetime   how long a binding lives; measure once, print, end
   --class CLASS        udp/sip (default), udp/stun or udp/rtp; not with --server
@@ -212,7 +213,8 @@ def check(arguments):
     from natwatch.diagnosis.texts import LANGUAGES
 
     known = {name: _TARGET[name] for name in _TARGET if name != "--server"}
-    known.update({"--profile": None, "--quick": False, "--lang": None, "--json": False})
+    known.update({"--profile": None, "--quick": False, "--lang": None, "--html": None})
+    known["--json"] = False
     given = options(arguments, known)
     _, target = _target("check", given)
     if given["--profile"] is None:
@@ -226,7 +228,7 @@ def check(arguments):
     except profile.ProfileError as error:
         raise UsageError(str(error))
     colour = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
-    outcome = checkup.check(target, chosen, given["--quick"], language, colour)
+    outcome = checkup.check(target, chosen, given["--quick"], language, colour, given["--html"])
     return _outcome(outcome, given["--json"])
 
 

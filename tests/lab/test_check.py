@@ -206,7 +206,8 @@ def test_a_check_that_is_cut_short_prints_what_it_has_and_says_so() -> None:
     with Lab(HOME) as lab:
         stage = Stage(lab)
         stage.start_reflector()
-        process = stage.check("box", "cpython")
+        html = stage.folder / "report.html"
+        process = stage.check("box", "cpython", "--html", str(html))
         stage.expect("box", "asking voice ports", 60)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
@@ -215,6 +216,8 @@ def test_a_check_that_is_cut_short_prints_what_it_has_and_says_so() -> None:
         assert process.returncode == 1 and report["cut_short"], report
         assert report["ports"] and report["nat"] and report["rtp"] is None, report
         assert report["verdict"] == "unknown", report
+        text = html.read_text()
+        assert "cut short" in text and text.endswith("</html>\n"), text
 
 
 @pytest.mark.lab

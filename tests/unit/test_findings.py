@@ -3,6 +3,7 @@
 from test_profile import GOOD
 
 from natwatch.diagnosis import findings, texts
+from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import check
 from natwatch.diagnosis.report import lines, ranges_text, report
 from natwatch.probes.addressing import addressing
@@ -22,7 +23,7 @@ def reach(address, blocked=(), asked=2, tries=2, lost=0, sampled=False):
 
 
 def lifetime(lo, hi, difference=None):
-    return {"lo": lo, "hi": hi, "difference": difference}
+    return {"class": "udp/x", "state": "y", "lo": lo, "hi": hi, "difference": difference}
 
 
 def alg(register, invite):
@@ -225,7 +226,18 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
             for colour in (False, True):
                 text = "\n".join(lines(result, PROFILE, language, colour))
                 assert "%(" not in text and "help@operator.example" in text, text
+            text = page(result, PROFILE, language)
+            assert "%(" not in text and "<script" not in text and "src=" not in text, text
+            for code in codes(result):
+                assert code in text, code
     assert seen == set(findings.CODES), set(findings.CODES) - seen
+
+
+def test_what_a_router_put_into_a_message_is_text_in_the_page():
+    table = alg("rewritten", "untouched")
+    table["sip"]["REGISTER"]["changes"] = [["Via: <script>alert(1)</script>", '"&']]
+    text = page(told(alg=table), PROFILE, "en")
+    assert "<script" not in text and "&lt;script&gt;" in text
 
 
 def test_many_ranges_are_cut_for_people():

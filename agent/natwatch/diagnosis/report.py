@@ -73,23 +73,33 @@ def lines(result, profile, language, colour=False):
         told.append("%-3s %s: %s" % (row["id"], name, state))
     told += [""]
     for finding in result["findings"]:
-        text = texts.say(texts.FINDINGS, finding["code"], language, _shown(finding))
-        told.append("%s %s [%s]" % (_MARKS[finding["severity"]], text, finding["code"]))
+        text = finding_text(finding, language)
+        told.append("%s %s [%s]" % (MARKS[finding["severity"]], text, finding["code"]))
     if result["advice"]:
         told += ["", texts.say(texts.WORDS, "what to do", language)]
     for number, step in enumerate(result["advice"]):
         text = texts.say(texts.ADVICE, step["step"], language, step["values"])
         told.append("%d. %s (%s)" % (number + 1, text, step["requirement"]))
     if result["left_out"]:
-        parts = [
-            texts.say(texts.LEFT_OUT, part["what"], language, part["values"])
-            for part in result["left_out"]
-        ]
-        told += ["", texts.say(texts.WORDS, "left out", language) % ", ".join(parts)]
+        told += ["", left_out_text(result, language)]
     return told + ["", texts.say(texts.WORDS, "support", language, profile["support"])]
 
 
-_MARKS = {findings.BAD: "!!", findings.WARN: "! ", findings.NOTE: "- "}
+def finding_text(finding, language):
+    """One *finding* in words."""
+    return texts.say(texts.FINDINGS, finding["code"], language, _shown(finding))
+
+
+def left_out_text(result, language):
+    """What the check did not ask, in words."""
+    parts = [
+        texts.say(texts.LEFT_OUT, part["what"], language, part["values"])
+        for part in result["left_out"]
+    ]
+    return texts.say(texts.WORDS, "left out", language) % ", ".join(parts)
+
+
+MARKS = {findings.BAD: "!!", findings.WARN: "! ", findings.NOTE: "- "}
 
 
 def _blocked_text(finding):

@@ -154,6 +154,14 @@ LEFT_OUT = {
 WORDS = {
     "check": ("natwatch check for %s", "Проверка natwatch для %s"),
     "what to do": ("What to do:", "Что сделать:"),
+    "found": ("What was found", "Что найдено"),
+    "requirements": ("The operator's requirements", "Требования оператора"),
+    "path": ("The path", "Путь"),
+    "lifetimes": ("How long bindings live", "Время жизни привязок"),
+    "keepalives": ("keepalives of %d to %d s", "keepalive от %d до %d с"),
+    "place probe": ("probe and phone", "зонд и телефон"),
+    "place router": ("router, NAT", "маршрутизатор, NAT"),
+    "place provider": ("line and operator", "линия и оператор"),
     "left out": ("Left out: %s", "Пропущено: %s"),
     "cut short": (
         "The check was cut short; this is what it had.",
