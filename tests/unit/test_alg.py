@@ -126,3 +126,17 @@ def test_only_what_differs_is_told():
     assert changed(b"A\r\nB", b"A") == [["B", ""]]
     assert changed(b"A", b"A\r\nB") == [["", "B"]]
     assert judge([], [])["INVITE"]["verdict"] == "unknown"
+
+
+def test_a_try_without_a_witness_beside_it_proves_no_drop():
+    sent, came = [], []
+    for number in range(3):
+        for kind in ("STUN", "REGISTER", "STUN", "INVITE", "STUN"):
+            data = message(kind, ADDRESS, INNER, "ab" * 12) if kind in METHODS else None
+            data = data or bytes([number, len(sent)])
+            sent.append((kind, data))
+            if kind == "STUN":
+                came.append(data)
+    assert judge(sent, came)["INVITE"]["verdict"] == "dropped"
+    assert judge(sent, came[3:])["INVITE"]["verdict"] == "unknown", "the first try has no witness"
+    assert judge(sent, [])["INVITE"]["verdict"] == "unknown", "nothing came at all"

@@ -78,3 +78,8 @@ def test_nothing_is_made_of_too_little():
     assert judge([], []) == {"out": None, "in": None, "fragments_out": None, "fragments_in": None}
     few = judge([400, 800], [(400, 436)])
     assert few["out"] == 800 and few["fragments_out"] is None, few
+    small = [400, 800, 1200, 1400]
+    answered = [(size, size + 36) for size in small]
+    # One request that was long enough arrived, and its answer may just have been lost.
+    assert judge(small + [1472], answered)["fragments_in"] is None
+    assert judge(small + [1472] * 3, answered)["fragments_in"] is False
