@@ -12,6 +12,7 @@ sent just before or just after each try did: those are the witnesses here.
 import binascii
 import hashlib
 
+from natwatch.probes.collecting import Collecting
 from natwatch.wire import stun
 
 PORT = 5060
@@ -55,22 +56,9 @@ _PASS = ("stun", "crlf", "crlfcrlf", "stun", "empty", "nul", "stun", "options", 
 _PASSES = 3
 _GAP = 300  # ms between two datagrams
 _GOES = 2  # fresh bindings before a kind is called lost
-_REPEATS = (500, 1000)  # ms after the first try to set up: the reflector answers again within 2 s
-_PATIENCE = 4000  # ms to wait for the set-up's answer
-_SETTLE = 2000  # ms for what was sent last to arrive
-_HOLD = 60000  # ms: never pushed, since it is cancelled; so long its record lives
-_FETCHING = 30000  # ms for all copies together; the reflector keeps them 60 s
-
-WAITING, SETTING_UP, SENDING, SETTLING, COLLECTING = (
-    "waiting",
-    "setting up",
-    "sending",
-    "settling",
-    "collecting",
-)
 
 
-class Keepalives:
+class Keepalives(Collecting):
     """Send every kind to the reflector's port 5060 and ask what came. One result.
 
     The result: {"kinds": {name: "arrives" | "altered" | "lost" | "unknown"}, "reason": None or a
@@ -78,156 +66,37 @@ class Keepalives:
     """
 
     def __init__(self, session):
-        self.session = session
-        self.endpoint = (session.endpoint[0], PORT)
-        self.done = False
-        self.bytes = 0
-        self.counters = {}
-        self.phase = None
-        self._flow = 0
+        Collecting.__init__(self, session, (PORT,), _GAP)
         self._goes = []  # one {kind: verdict} for each binding
-        self._reason = None
         self._sent_all = 0
         self._came_all = 0
-        self._timer = None
-        self._sends = []
-        self._results = []
 
-    # The engine's calls
+    def _plan(self, paths):
+        return [(paths[0], kind) for kind in _PASS * _PASSES]
 
-    def start(self, now):
-        self._begin(now)
+    def _datagram(self, path, kind):
+        return KINDS[kind](self.session.endpoint[0], self.session.random)
 
-    def receive(self, flow, data, source, now):
-        self.bytes += len(data) + 28
-        if flow != self._flow or self.phase != SETTING_UP or source != self.endpoint:
-            return  # answers to keepalives are welcome and mean nothing here
-        try:
-            message = stun.parse(data)
-        except stun.StunError as error:
-            self._count(error.counter)
-            return
-        if message.txid != self._txid or message.klass != stun.SUCCESS:
-            return
-        if not message.authentic(self.session.key):
-            self._count("wrong_key")
-            return
-        self.phase = SENDING
-        self._timer = now + _GAP
-
-    def notice(self, notice, now):
-        if notice[0] == "ready" and self.phase == WAITING:
-            self.handle_timer(now)
-        elif notice[0] == "restarted" and self.phase != WAITING:
-            self._give_up("the reflector restarted", now)
-        elif notice[0] == "copy" and self.phase == COLLECTING and notice[1] == self._txid:
-            self._take_copy(notice[2], now)
-
-    def next_timer(self):
-        return self._timer
-
-    def handle_timer(self, now):
-        if self._timer is None or (now < self._timer and self.phase != WAITING):
-            return
-        if self.phase == WAITING:
-            if self.session.ready(now):
-                self.phase = SETTING_UP
-                self._first_sent = now
-                self._request(now)
-            elif now >= self._deadline:
-                self._give_up("no answer from the reflector", now)
-            else:
-                self._timer = now + 200
-        elif self.phase == SETTING_UP:
-            if now - self._first_sent >= _PATIENCE:
-                self._give_up("no answer to the set-up at port %d" % PORT, now)
-            else:
-                self._request(now)
-        elif self.phase == SENDING:
-            self._send_next(now)
-        elif self.phase == SETTLING:
-            self.phase = COLLECTING
-            self._timer = now + _FETCHING
-            self.session.fetch(self._txid, 0)
+    def _collected(self, now):
+        path = self.paths[0]
+        self._came_all += len(path.copies)
+        self._sent_all += len(path.sent)
+        if self.reason is None:
+            verdicts = judge(path.sent, path.copies)
         else:
-            self._give_up("the reflector did not send all copies", now)
-
-    def take_sends(self):
-        sends, self._sends = self._sends, []
-        return sends
-
-    def take_results(self):
-        results, self._results = self._results, []
-        return results
-
-    def stop(self, now):
-        """End before the end; nothing is left waiting at the reflector."""
-        self._close()
-        self._timer = None
-        self.done = True
-
-    # One go
-
-    def _begin(self, now):
-        self.phase = WAITING
-        self._txid = self.session.random(12)
-        self._first_sent = None
-        self._deadline = now + _FETCHING
-        self._plan = list(_PASS) * _PASSES
-        self._sent = []  # (kind, bytes), in the order of sending
-        self._copies = []  # stun.Copy, in the order of arrival
-        self._timer = now
-
-    def _request(self, now):
-        hold = stun.Hold(True, _HOLD, 1, 0, self.session.tag, True)
-        self._send(self.session.hold_request(self._txid, hold))
-        passed = now - self._first_sent
-        left = [wait for wait in _REPEATS if wait > passed]
-        self._timer = self._first_sent + (left[0] if left else _PATIENCE)
-
-    def _send_next(self, now):
-        kind = self._plan.pop(0)
-        data = KINDS[kind](self.endpoint[0], self.session.random)
-        self._sent.append((kind, data))
-        self._send(data)
-        if self._plan:
-            self._timer = now + _GAP
-        else:
-            self.phase = SETTLING
-            self._timer = now + _SETTLE
-
-    def _take_copy(self, copy, now):
-        if copy is None:
-            self._give_up("this reflector keeps no copies", now)
-            return
-        if copy.index < copy.count:
-            self._copies.append(copy)
-        if copy.index + 1 < copy.count:
-            self.session.fetch(self._txid, copy.index + 1)
-            return
-        self._came_all += len(self._copies)
-        self._sent_all += len(self._sent)
-        self._judged(judge(self._sent, self._copies), now)
-
-    def _judged(self, verdicts, now):
-        self._close()
+            verdicts = dict([(kind, UNKNOWN) for kind in KINDS])
         self._goes.append(verdicts)
         missing = [kind for kind in KINDS if self._merged(kind) in (LOST, UNKNOWN)]
         if missing and len(self._goes) < _GOES:
-            self._flow += 1
-            self._begin(now)
+            self._open(now)
             return
         kinds = dict([(kind, self._merged(kind)) for kind in KINDS])
         unknown = sorted([kind for kind in kinds if kinds[kind] == UNKNOWN])
         reason = None
         if unknown:
-            reason = "%s: %s" % (", ".join(unknown), self._reason or "too much was lost to say")
+            reason = "%s: %s" % (", ".join(unknown), self.reason or "too much was lost to say")
         counts = (self._sent_all, self._came_all)
-        self._results.append(
-            {"kinds": kinds, "reason": reason, "sent": counts[0], "came": counts[1]}
-        )
-        self._timer = None
-        self.done = True
+        self._end({"kinds": kinds, "reason": reason, "sent": counts[0], "came": counts[1]})
 
     def _merged(self, kind):
         """The verdict of all goes: life refutes death, and death needs every go."""
@@ -238,22 +107,6 @@ class Keepalives:
         if len(verdicts) == _GOES and UNKNOWN not in verdicts:
             return LOST
         return UNKNOWN
-
-    def _give_up(self, reason, now):
-        self._reason = reason
-        self._judged(dict([(kind, UNKNOWN) for kind in KINDS]), now)
-
-    def _close(self):
-        if self._first_sent is not None:
-            self.session.cancel(self._txid)
-        self._sends.append((self._flow, None, self.endpoint))
-
-    def _send(self, data):
-        self.bytes += len(data) + 28
-        self._sends.append((self._flow, data, self.endpoint))
-
-    def _count(self, name):
-        self.counters[name] = self.counters.get(name, 0) + 1
 
 
 def judge(sent, copies):

@@ -8,6 +8,7 @@ not arrive from an answer that did not.
 
 import hashlib
 
+from natwatch.probes.collecting import Collecting
 from natwatch.wire import stun
 
 PORT = 5060
@@ -15,161 +16,38 @@ SIZES = (400, 800, 1200, 1400, 1472, 1600, 1752, 1900)  # bytes of UDP payload
 WHOLE = 1472  # the most that goes in one piece: Ethernet's 1,500 less the headers of IPv4 and UDP
 _TRIES = 3  # of each size: 24 datagrams; the reflector keeps 32 copies
 _GAP = 60  # ms between two datagrams
-_REPEATS = (500, 1000)  # ms after the first try to set up
-_PATIENCE = 4000
-_SETTLE = 2000  # ms for what was sent last to arrive
-_READY = 20000  # ms to wait for the control flow
-_FETCHING = 20000  # ms for all copies together
-_HOLD = 60000  # ms: never pushed, since it is canceled
-WAITING, SETTING_UP, SENDING, SETTLING, COLLECTING, DONE = range(6)
 
 
-class Size:
+class Size(Collecting):
     """One result: {"out", "in": largest payload that passed, bytes, or None; "fragments_out",
     "fragments_in": True, False or None (unknown); "reason": None or why nothing is known}."""
 
     def __init__(self, session):
-        self.session = session
-        self.endpoint = (session.endpoint[0], PORT)
-        self.done = False
-        self.bytes = 0
-        self.counters = {}
-        self.phase = WAITING
-        self._txid = session.random(12)
-        self._plan = list(SIZES) * _TRIES
+        Collecting.__init__(self, session, (PORT,), _GAP)
         self._asked = {}  # transaction id -> payload of the request
-        self._digests = {}  # SHA-256 of a request -> its payload
-        self._arrived = []  # payloads of requests that the reflector has
         self._answered = []  # (payload of the request, payload of its answer)
-        self._timer = None
-        self._sends = []
-        self._results = []
 
-    # The loop's calls
+    def _plan(self, paths):
+        return [(paths[0], size) for size in SIZES * _TRIES]
 
-    def start(self, now):
-        self._deadline = now + _READY
-        self._timer = now
-
-    def receive(self, flow, data, source, now):
-        self.bytes += len(data) + 28
-        try:
-            answer = stun.parse(data)
-        except stun.StunError as error:
-            self._count(error.counter)
-            return
-        if source != self.endpoint or answer.klass != stun.SUCCESS:
-            self._count("unexpected")
-        elif answer.txid in self._asked:
-            self._answered.append((self._asked[answer.txid], len(data)))
-        elif answer.txid == self._txid and self.phase == SETTING_UP:
-            if answer.authentic(self.session.key):
-                self.phase = SENDING
-                self._timer = now + _GAP
-
-    def notice(self, notice, now):
-        if notice[0] == "restarted" and self.phase not in (WAITING, DONE):
-            self._end("the reflector restarted")
-        elif notice[0] == "copy" and self.phase == COLLECTING and notice[1] == self._txid:
-            self._take_copy(notice[2])
-
-    def next_timer(self):
-        return self._timer
-
-    def handle_timer(self, now):
-        if self._timer is None or now < self._timer:
-            return
-        if self.phase == WAITING:
-            self._wait(now)
-        elif self.phase == SETTING_UP:
-            self._set_up(now)
-        elif self.phase == SENDING:
-            self._send_next(now)
-        elif self.phase == SETTLING:
-            self.phase = COLLECTING
-            self._timer = now + _FETCHING
-            self.session.fetch(self._txid, 0)
-        else:
-            self._end("the reflector did not send all copies")
-
-    def take_sends(self):
-        sends, self._sends = self._sends, []
-        return sends
-
-    def take_results(self):
-        results, self._results = self._results, []
-        return results
-
-    def stop(self, now):
-        """End before the end; nothing is left waiting at the reflector."""
-        if not self.done:
-            self._end("it was ended early")
-
-    # How it works
-
-    def _wait(self, now):
-        if self.session.ready(now):
-            self.phase = SETTING_UP
-            self._first_sent = now
-            self._set_up(now)
-        elif now >= self._deadline:
-            self._end("no answer from the reflector")
-        else:
-            self._timer = now + 200
-
-    def _set_up(self, now):
-        passed = now - self._first_sent
-        if passed >= _PATIENCE:
-            self._end("no answer to the set-up at port %d" % PORT)
-            return
-        hold = stun.Hold(True, _HOLD, 1, 0, self.session.tag, True)
-        self._send(self.session.hold_request(self._txid, hold))
-        left = [wait for wait in _REPEATS if wait > passed]
-        self._timer = self._first_sent + (left[0] if left else _PATIENCE)
-
-    def _send_next(self, now):
-        size = self._plan.pop(0)
+    def _datagram(self, path, size):
         txid = self.session.random(12)
-        # 20 bytes of header and 4 of the attribute's own.
-        attributes = [(stun.PADDING, bytes(size - 24))]
-        data = stun.build(stun.REQUEST, txid, attributes, fingerprint=False)
         self._asked[txid] = size
-        self._digests[hashlib.sha256(data).digest()] = size
-        self._send(data)
-        self._timer = now + _GAP
-        if not self._plan:
-            self.phase = SETTLING
-            self._timer = now + _SETTLE
+        # 20 bytes of header and 4 of the attribute's own.
+        return stun.build(stun.REQUEST, txid, [(stun.PADDING, bytes(size - 24))], fingerprint=False)
 
-    def _take_copy(self, copy):
-        if copy is None:
-            self._end("this reflector keeps no copies")
-            return
-        if copy.index < copy.count and copy.digest in self._digests:
-            self._arrived.append(self._digests[copy.digest])
-        if copy.index + 1 < copy.count:
-            self.session.fetch(self._txid, copy.index + 1)
-        else:
-            self._end(None)
+    def _heard(self, path, data, now):
+        size = self._asked.get(bytes(data[8:20]))
+        if size is not None and data[:2] == b"\x01\x01":  # a success answer
+            self._answered.append((size, len(data)))
 
-    def _end(self, reason):
-        if self.phase not in (WAITING, DONE):
-            self.session.cancel(self._txid)
-        self._sends.append((0, None, self.endpoint))
-        self.phase = DONE
-        self.done = True
-        self._timer = None
-        arrived = self._arrived if reason is None else []
-        result = judge(arrived, self._answered if reason is None else [])
-        result["reason"] = reason
-        self._results.append(result)
-
-    def _send(self, data):
-        self.bytes += len(data) + 28
-        self._sends.append((0, data, self.endpoint))
-
-    def _count(self, name):
-        self.counters[name] = self.counters.get(name, 0) + 1
+    def _collected(self, now):
+        path = self.paths[0]
+        digests = dict([(hashlib.sha256(data).digest(), size) for size, data in path.sent])
+        arrived = [digests[copy.digest] for copy in path.copies if copy.digest in digests]
+        result = judge(arrived, self._answered if self.reason is None else [])
+        result["reason"] = self.reason
+        self._end(result)
 
 
 def judge(arrived, answered):
