@@ -76,11 +76,11 @@ class Rig:
     def hold(
         self, answer: bool = True, delay: int = 10_000, copies: int = 3, change: int = 0,
         nonce: bytes | None = None, txid: bytes | None = None,
-        earlier: list[int] | None = None, collect: bool = False,
+        earlier: list[int] | None = None, collect: bool = False, reply: bool = False,
     ) -> bytes:  # fmt: skip
         """The request of a tooth."""
         nonce = nonce or self.nonce()
-        hold = stun.Hold(answer, delay, copies, change, collect=collect)
+        hold = stun.Hold(answer, delay, copies, change, collect=collect, reply=reply)
         rounds = [] if earlier is None else [(stun.EARLIER, earlier)]
         return self.request((stun.NONCE, nonce), (stun.HOLD, hold), *rounds, txid=txid)
 

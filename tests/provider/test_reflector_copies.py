@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from natwatch.probes.alg import message
 from natwatch.wire import sip, stun
 from natwatch_provider.reflector import copies
 from tests.provider.reflector_rig import ELSEWHERE, HOME, SIP, TOOTH, A, Rig
@@ -278,3 +279,56 @@ def test_a_successful_control_answer_tells_the_requests_ttl_and_dscp() -> None:
     data = rig.request((stun.NONCE, nonce), (stun.CONTROL, bytes(4)))
     [answer] = rig.receive(data, HOME, (A, 3478), ttl=61, dscp=26)
     assert stun.parse(answer.data).get(stun.RECEIVED) == (61, 26)
+
+
+REGISTER = message("REGISTER", A, "192.168.1.20", "ab" * 12)
+INVITE = message("INVITE", A, "192.168.1.20", "cd" * 12)
+
+
+@pytest.mark.parametrize("asked", [REGISTER, INVITE])
+def test_real_sip_gets_a_servers_answer_where_it_was_asked_for_and_a_copy_is_kept(
+    asked: bytes,
+) -> None:
+    rig = Rig()
+    collect(rig, reply=True)
+    [first] = rig.receive(asked, TOOTH, SIP)
+    [second] = rig.receive(asked, TOOTH, SIP)
+    assert (first.local, first.destination) == (SIP, TOOTH) and first.data == second.data
+    answer, question = sip.parse(first.data), sip.parse(asked)
+    assert answer.start == "SIP/2.0 200 OK"
+    for name in ("call-id", "cseq", "from"):
+        assert answer.get(name) == question.get(name), name
+    assert f"rport={TOOTH[1]};received={TOOTH[0]}" in str(answer.get("via"))
+    body = first.data.partition(b"\r\n\r\n")[2]
+    assert answer.get("content-length") == str(len(body)) and bool(body) == (asked is INVITE)
+    copy = fetch(rig, 1)
+    assert (copy.ttl, copy.digest) == (0, hashlib.sha256(first.data).digest())
+    assert count(rig) == 4
+
+
+def test_without_asking_or_from_elsewhere_real_sip_gets_no_answer() -> None:
+    rig = Rig()
+    collect(rig)
+    assert rig.receive(INVITE, TOOTH, SIP) == []
+    rig = Rig()
+    collect(rig, reply=True)
+    assert rig.receive(INVITE, (TOOTH[0], TOOTH[1] + 1), SIP) == []
+    for foreign in (
+        b"INVITE sip:x SIP/2.0\r\n\r\n",  # no Via
+        b"BYE" + INVITE[6:],
+        b"INVITE sip:x SIP/2.0\r\nVia: \0\r\n folded\r\n\r\n",
+        INVITE + b"x" * 2000,
+        INVITE.replace(b"Via: ", b"Via: " + b"x" * 1300),  # its answer would go in fragments
+        b"SIP/2.0 200 OK\r\nVia: a\r\nCall-ID: b\r\n\r\n",
+        b"",
+    ):
+        assert rig.receive(foreign, TOOTH, SIP) == [], foreign
+
+
+def test_no_more_answers_are_sent_than_copies_are_kept_of_and_none_after_a_cancel() -> None:
+    rig = Rig()
+    collect(rig, reply=True)
+    sent = [rig.receive(INVITE, TOOTH, SIP) for _ in range(40)]
+    assert len([one for one in sent if one]) == copies.MAX_COPIES_OF_TOOTH // 2
+    rig.control((stun.CANCEL, [TXID]))
+    assert rig.receive(INVITE, TOOTH, SIP) == [] and count(rig) == 0

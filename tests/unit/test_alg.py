@@ -3,14 +3,14 @@
 from nats import PORT_DEPENDENT, Nat
 from world import ADDRESS, DEVICE, INNER, KEY, World
 
-from natwatch.probes.alg import METHODS, Alg, changed, judge, message, method_of
+from natwatch.probes.alg import METHODS, Alg, answered_method, changed, judge, message, method_of
 from natwatch.probes.session import Session
 
 CONTROL = 8642
 
 
-def ask(router=None, local=INNER, loss=0, seed=1, prepare=None):
-    """The result behind a *router*(data, port) -> what leaves it, or None."""
+def ask(router=None, local=INNER, loss=0, seed=1, prepare=None, back=None):
+    """The result behind a *router*(data, port) -> what leaves it, or None; *back*: inward."""
     world = World(Nat(30000, 120000, PORT_DEPENDENT, PORT_DEPENDENT, seed), loss, seed)
     world.nat.preserves_ports = True
     session = Session(DEVICE, KEY, ADDRESS, world.random)
@@ -22,7 +22,14 @@ def ask(router=None, local=INNER, loss=0, seed=1, prepare=None):
         if left is not None:
             arrive(left, source, destination)
 
-    world._arrive = through
+    to_device = world.to_device
+
+    def home(data, local, destination):
+        left = back(data, local[1]) if back is not None else data
+        if left is not None:
+            to_device(left, local, destination)
+
+    world._arrive, world.to_device = through, home
     engine = Alg(session, local, CONTROL)
     if prepare is not None:
         prepare(world, engine)
@@ -38,6 +45,10 @@ def verdicts(result, path="sip"):
     return [result[path][method]["verdict"] for method in METHODS]
 
 
+def backs(result, path="sip"):
+    return [result[path][method]["back"] for method in METHODS]
+
+
 def rewriting(data, port):
     """As Linux does: what equals the inner address, on 5060 alone."""
     if port == 5060 and method_of(data):
@@ -48,7 +59,38 @@ def rewriting(data, port):
 def test_a_router_without_an_alg_touches_nothing():
     result = ask()
     assert verdicts(result) == verdicts(result, "control") == ["untouched"] * 2, result
+    assert backs(result) == backs(result, "control") == ["untouched"] * 2, result
     assert result["reason"] is None
+
+
+def test_a_router_that_rewrites_only_answers_is_told_and_what_it_changed():
+    def back(data, port):
+        if port == 5060 and answered_method(data):
+            return data.replace(b"200 OK", b"200 Fine")
+        return data
+
+    result = ask(back=back)
+    assert verdicts(result) == verdicts(result, "control") == ["untouched"] * 2, result
+    assert backs(result) == ["rewritten"] * 2, result
+    assert backs(result, "control") == ["untouched"] * 2, result
+    assert result["sip"]["INVITE"]["back_changes"][0] == ["SIP/2.0 200 OK", "SIP/2.0 200 Fine"]
+
+
+def test_a_router_that_drops_only_answers_is_told_apart_from_loss():
+    def back(data, port):
+        return None if port == 5060 and answered_method(data) == "INVITE" else data
+
+    result = ask(back=back)
+    assert verdicts(result) == ["untouched"] * 2, result
+    assert backs(result) == ["untouched", "dropped"], result
+    for seed in range(1, 9):
+        result = ask(loss=100, seed=seed)
+        assert set(backs(result)) <= {"untouched", "unknown"}, (seed, result)
+
+
+def test_answers_that_the_reflector_never_sent_prove_nothing():
+    result = ask(prepare=lambda world, engine: setattr(engine, "reply", False))
+    assert verdicts(result) == ["untouched"] * 2 and backs(result) == ["unknown"] * 2, result
 
 
 def test_what_was_rewritten_is_told_line_by_line_from_what_to_what():

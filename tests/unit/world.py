@@ -65,6 +65,7 @@ class Reflector:
         self.sip = {}  # txid -> the SIP request that it came in
         self.collecting = {}  # (source, local) of a collecting tooth -> its transaction id
         self.copies = {}  # transaction id -> what came
+        self.replying = set()  # transaction ids of those that want their SIP answered
         self.control = None
         self.silent = False
         self.asleep = (0, 0)  # from, to: looks at what came only afterwards
@@ -137,8 +138,13 @@ class Reflector:
 
     def _collect(self, data, source, local):
         txid = self.collecting.get((source, local))
-        if txid is not None and len(self.copies[txid]) < 32:
-            self.copies[txid].append(data)
+        if txid is None or len(self.copies[txid]) >= 32:
+            return
+        self.copies[txid].append(data)
+        if txid in self.replying and data[:4] in (b"INVI", b"REGI"):
+            reply = sip.response(sip.parse(data), b"reply")
+            self.copies[txid].append(reply)
+            self.world.to_device(reply, local, source)
 
     def _copy(self, fetch):
         copies = self.copies.get(fetch.txid, [])
@@ -167,6 +173,8 @@ class Reflector:
             elif hold.collect:
                 self.collecting[(source, local)] = message.txid
                 self.copies[message.txid] = []
+                if hold.reply:
+                    self.replying.add(message.txid)
         elif now - record.last > 2000:
             return
         if record.outcome == stun.STALE_NONCE:

@@ -3,11 +3,13 @@
 An ALG rewrites only what equals the flow's real endpoint (Linux: nf_nat_sip), so the messages carry
 the true local address and port and go from 5060 to 5060; the same go to a port that is not SIP's,
 as a control. What an ALG changed on the way out it changes back in an answer, so the reflector
-keeps copies of what arrived, which travel in base64 (docs/protocol.md): those are compared.
+keeps copies of what arrived, which travel in base64 (docs/protocol.md): those are compared. It also
+answers as a SIP server would and keeps copies of that: the same for the way back.
 
 *Dropped* is a message of which no try came although plain STUN requests, sent between the tries on
-the same binding, did. Source port 5060 may be the adapter's own at a NAT that preserves ports
-(docs/method.md, "Real SIP on 5060"), so this runs when somebody asks for it, and never by itself.
+the same binding, did; or their answers, on the way back. Source port 5060 may be the adapter's own
+at a NAT that preserves ports (docs/method.md, "Real SIP on 5060"), so this runs when somebody asks
+for it, and never by itself.
 """
 
 import binascii
@@ -50,13 +52,15 @@ def message(method, host, address, token):
 class Alg(Collecting):
     """Ask from *local*, this machine's own address, or None where it is unknown.
 
-    One result: {"sip": {method: {"verdict", "changes": [[from, to], …]}}, "control": the same,
-    "control_port", "reason": None or why something is unknown}.
+    One result: {"sip": {method: {"verdict", "changes": [[from, to], …], "back": verdict of the
+    answers, "back_changes"}}, "control": the same, "control_port", "reason": None or why something
+    is unknown}. Where a request was rewritten, its answer is as a rule rewritten back.
     """
 
     def __init__(self, session, local, control_port):
-        Collecting.__init__(self, session, (PORT, control_port), _GAP, whole=True)
+        Collecting.__init__(self, session, (PORT, control_port), _GAP, whole=True, reply=True)
         self.local = local
+        self._heard_there = {PORT: [], control_port: []}  # port -> bytes that came from it
         self._messages = {}
 
     def local_port(self, _flow):
@@ -84,10 +88,17 @@ class Alg(Collecting):
             return self._messages[kind]
         return stun.build(stun.REQUEST, self.session.random(12), [], fingerprint=False)
 
+    def _heard(self, path, data, now):
+        self._heard_there[path.port].append(bytes(data))
+
     def _collected(self, now):
         result = {"control_port": self.ports[1], "reason": self.reason}
         for name, path in zip(("sip", "control"), self.paths):
             result[name] = judge(path.sent, path.came)
+            back = judge_back(path.sent, path.came, self._heard_there[path.port])
+            for method in METHODS:
+                result[name][method]["back"] = back[method]["verdict"]
+                result[name][method]["back_changes"] = back[method]["changes"]
         self._end(result)
 
 
@@ -108,6 +119,27 @@ def judge(sent, came):
     return verdicts
 
 
+def judge_back(sent, came, heard):
+    """The same of the answers: *came* holds copies of them, *heard* is what came back to us."""
+    txids = [data[8:20] for data in heard]
+    answered = [data for kind, data in sent if kind == _STUN and data[8:20] in txids]
+    verdicts = {}
+    for method in METHODS:
+        tries = [index for index, (kind, _) in enumerate(sent) if kind == method]
+        replies = [data for data in came if answered_method(data) == method]
+        there = [data for data in heard if answered_method(data) == method]
+        verdict, changes = UNKNOWN, []
+        if [data for data in there if data in replies]:
+            verdict = UNTOUCHED
+        elif replies and there:
+            verdict, changes = REWRITTEN, changed(replies[0], there[0])
+        elif replies and len(replies) >= len(tries):
+            if not [index for index in tries if not _witnessed(sent, answered, index)]:
+                verdict = DROPPED
+        verdicts[method] = {"verdict": verdict, "changes": changes}
+    return verdicts
+
+
 def _witnessed(sent, came, index):
     """Whether a STUN request that was sent next to datagram *index* came."""
     beside = [sent[other] for other in (index - 1, index + 1) if 0 <= other < len(sent)]
@@ -120,6 +152,16 @@ def method_of(data):
         return sip.parse(data).start.split(" ")[0]
     except sip.SipError:
         return None
+
+
+def answered_method(data):
+    """The method that the SIP response *data* answers, None if it is none."""
+    try:
+        message = sip.parse(data)
+    except sip.SipError:
+        return None
+    cseq = (message.get("cseq") or "").split()
+    return cseq[-1] if message.is_response and cseq else None
 
 
 def changed(before, after):

@@ -38,17 +38,20 @@ class Path:
 
 
 class Collecting:
-    """An engine that sends to *ports*, *gap* ms apart. *whole*: the copies' bytes are wanted.
+    """An engine that sends to *ports*, *gap* ms apart.
+
+    *whole*: the copies' bytes are wanted. *reply*: real SIP is to be answered, with copies of that.
 
     A subclass gives ``_plan``, ``_datagram`` and ``_collected``, and ``_heard`` if it listens.
     """
 
-    def __init__(self, session, ports, gap, whole=False):
+    def __init__(self, session, ports, gap, whole=False, reply=False):
         self.session = session
         self.paths = []
         self.ports = ports
         self.gap = gap
         self.whole = whole
+        self.reply = reply
         self.done = False
         self.bytes = 0
         self.counters = {}
@@ -192,7 +195,7 @@ class Collecting:
                 self.reason = reason
                 self._begin(now)
             return
-        hold = stun.Hold(True, _HOLD, 1, 0, self.session.tag, True)
+        hold = stun.Hold(True, _HOLD, 1, 0, self.session.tag, True, reply=self.reply)
         for path in self.paths:
             if not path.answered:
                 self._send(path, self.session.hold_request(path.txid, hold))

@@ -80,16 +80,20 @@ class Hold:
     *source* is OR-ed of CHANGE_IP, CHANGE_PORT and ANY_PORT: 0 pushes from the endpoint asked.
     The delay counts from the reflector's last answer, or from the request if it must not answer.
     *tag*, 4 bytes, names the control flow that gets the witnesses: one with the same CONTROL.
-    *collect*: keep a copy of whatever else comes on this binding, for FETCH.
+    *collect*: keep a copy of whatever else comes on this binding, for FETCH. *reply*: answer real
+    SIP on it as a server would, and keep copies of these answers as well.
     """
 
-    def __init__(self, answer, delay, copies, source=0, tag=b"\0\0\0\0", collect=False):
+    def __init__(
+        self, answer, delay, copies, source=0, tag=b"\0\0\0\0", collect=False, reply=False
+    ):
         self.answer = answer
         self.delay = delay
         self.copies = copies
         self.source = source
         self.tag = tag
         self.collect = collect
+        self.reply = reply
 
 
 class Fetch:
@@ -282,14 +286,15 @@ def _unpack_txids(value, _txid):
 
 
 def _pack_hold(hold, _txid):
-    flags = (1 if hold.answer else 0) | (2 if hold.collect else 0)
+    flags = (1 if hold.answer else 0) | (2 if hold.collect else 0) | (8 if hold.reply else 0)
     return struct.pack(">BBBBI", flags, hold.source, hold.copies, 0, hold.delay) + hold.tag
 
 
 def _unpack_hold(value, _txid):
     _need(value, 12, 12, "HOLD")
     flags, source, copies, _, delay = struct.unpack(">BBBBI", value[:8])
-    return Hold(bool(flags & 1), delay, copies, source, bytes(value[8:]), bool(flags & 2))
+    tag = bytes(value[8:])
+    return Hold(bool(flags & 1), delay, copies, source, tag, bool(flags & 2), reply=bool(flags & 8))
 
 
 def _pack_times(times, _txid):

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from natwatch.wire import sip, stun
 from natwatch.wire.auth import device_key, valid_device_id
-from natwatch_provider.reflector import envelope, holds, plain
+from natwatch_provider.reflector import answers, envelope, holds, plain
 from natwatch_provider.reflector.control import Controls, Siblings
 from natwatch_provider.reflector.envelope import Request
 from natwatch_provider.reflector.holds import Asked, Holds, Tooth
@@ -60,16 +60,18 @@ class Reflector:
         try:
             request = envelope.read(data, local[1] == self._layout.sip)
         except stun.StunError as error:
-            return self._drop(self._collect(data, arrival) or error.counter)
+            counter, replies = self._collect(data, arrival)
+            self.counters[counter or error.counter] += 1
+            return replies
         if any(request.message.has(number) for number in _EXTENSION):
             try:
                 return self._extension(request, arrival)
             except stun.StunError as error:
                 return self._drop(error.counter)
-        collected = self._collect(data, arrival)
-        counter, answers = self._plain(data, request, arrival)
-        self.counters[counter if answers else collected or counter] += 1
-        return answers
+        collected, _ = self._collect(data, arrival)
+        counter, out = self._plain(data, request, arrival)
+        self.counters[counter if out else collected or counter] += 1
+        return out
 
     def next_timer(self) -> int | None:
         """When (ms) to call handle_timer() at the latest, or None."""
@@ -117,12 +119,20 @@ class Reflector:
         self.counters[counter] += 1
         return []
 
-    def _collect(self, data: bytes, arrival: Arrival) -> str | None:
-        """A counter, if the datagram came on the binding of a tooth that collects."""
-        tooth = self._holds.collecting(arrival.source, arrival.local)
+    def _collect(self, data: bytes, arrival: Arrival) -> tuple[str | None, list[Datagram]]:
+        """A counter, if the datagram came on the binding of a tooth that collects; and the answer,
+        if it is SIP and the tooth asked for replies: of that a copy is kept as well."""
+        source, local = arrival.source, arrival.local
+        tooth = self._holds.collecting(source, local)
         if tooth is None:
-            return None
-        return "collected" if tooth.copies.keep(data, arrival.ttl, arrival.dscp) else "collect_full"
+            return None, []
+        if not tooth.copies.keep(data, arrival.ttl, arrival.dscp):
+            return "collect_full", []
+        reply = answers.answer(data, source, local) if tooth.asked.hold.reply else None
+        # What no copy proves is not sent: the device could not tell it from what a router made.
+        if reply is None or not tooth.copies.keep(reply, 0, 0):
+            return "collected", []
+        return "collected", [Datagram(local, source, reply)]
 
     def _plain(self, data: bytes, request: Request, arrival: Arrival) -> tuple[str, list[Datagram]]:
         """A counter and the answer to what is not of our extension."""

@@ -186,6 +186,8 @@ class Holds:
         if tooth and tooth.pending:
             tooth.record.outcome = CANCELED
             self._settle(tooth, now)
+            # Who cancels has fetched what it wanted: two checks in a row fit into a device's room.
+            self._stop_collecting(tooth)
 
     def control(
         self, name: str, key: bytes, tag: bytes, *, local: Endpoint, source: Endpoint, now: int
@@ -259,13 +261,16 @@ class Holds:
 
     def _forget(self, tooth: Tooth) -> None:
         del tooth.device.teeth[tooth.record.txid]
+        self._stop_collecting(tooth)
+        tooth.device.failures -= tooth.failed
+        self._teeth -= 1
+        self._forget_if_empty(tooth.device)
+
+    def _stop_collecting(self, tooth: Tooth) -> None:
         tooth.copies.clear()
         binding = tooth.asked.source, tooth.asked.local
         if self._collecting.get(binding) is tooth:
             del self._collecting[binding]
-        tooth.device.failures -= tooth.failed
-        self._teeth -= 1
-        self._forget_if_empty(tooth.device)
 
     def _forget_if_empty(self, device: Device) -> None:
         if not device.teeth and not device.controls:
