@@ -59,6 +59,21 @@ class Packet:
     def set_destination(self, endpoint: Endpoint) -> None:
         self._set(16, self._header + 2, endpoint)
 
+    @property
+    def payload(self) -> bytes:
+        """That of UDP."""
+        return bytes(self._data[self._header + 8 :])
+
+    def set_payload(self, payload: bytes) -> None:
+        """Another payload for UDP; its checksum is left out (0, RFC 768)."""
+        header = self._header
+        self._data[header + 8 :] = payload
+        self._data[2:4] = (header + 8 + len(payload)).to_bytes(2, "big")
+        self._data[header + 4 : header + 6] = (8 + len(payload)).to_bytes(2, "big")
+        self._data[header + 6 : header + 8] = b"\0\0"
+        self._unsummed = True
+        self._sum_header()
+
     def hop(self) -> None:
         """One hop further: the TTL is one less."""
         self._data[8] -= 1

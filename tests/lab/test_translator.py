@@ -33,9 +33,9 @@ def packet(
     ttl: int = 64,
     protocol: int = UDP,
     summed_up: bool = True,
+    payload: bytes = b"odd",
 ) -> bytes:
     """Built from the RFCs' tables, not by the code under test; checksums full."""
-    payload = b"odd"
     if protocol == UDP:
         body = struct.pack("!HHHH", source[1], destination[1], 8 + len(payload), 0) + payload
         at = 6
@@ -442,3 +442,32 @@ def test_bindings_tell_the_flow_its_public_endpoint_and_the_time_left() -> None:
     assert binding.replied and binding.seconds_left == 30
     world.now += 30_000
     assert world.nat.bindings(world.now) == []
+
+
+ANSWER = b"SIP/2.0 200 OK\r\nContact: <sip:x@109.69.176.130>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "expected"),
+    [
+        ("", ANSWER, ANSWER),
+        ("rewrite", ANSWER, ANSWER.replace(b"109.69.176.130", b"192.168.1.1")),
+        ("rewrite", b"OPTIONS sip:109.69.176.130 SIP/2.0", b"OPTIONS sip:109.69.176.130 SIP/2.0"),
+        ("drop", ANSWER, None),
+    ],
+)
+def test_an_alg_may_meddle_with_answers_alone(
+    kind: str, payload: bytes, expected: bytes | None
+) -> None:
+    nat = Translator(Behaviour(sip_answers=kind), (PUBLIC,), random.Random(4), 0)
+    server = (SERVER[0], 5060)
+    nat.from_inside(packet(PHONE, server), 0)
+    there = nat.from_outside(packet(server, (PUBLIC, PHONE[1]), payload=payload), 10)
+    if expected is None:
+        assert there is None and nat.counters["sip_answer"] == 1
+        return
+    assert there is not None
+    data = there[1]
+    assert data[28:] == expected and len(data) == int.from_bytes(data[2:4], "big")
+    assert int.from_bytes(data[24:26], "big") == 8 + len(expected) and summed(data[:20]) == 0
+    assert data[26:28] == b"\0\0" or is_sound(data)

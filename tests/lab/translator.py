@@ -50,6 +50,7 @@ class Behaviour:
     ttl_first: bool = False  # check the TTL before a packet refreshes its binding; Linux: after
     hairpin: bool = False
     sweep: int = 0  # ms between looks for expired bindings, which until then still work
+    sip_answers: str = ""  # what its ALG does to answers from port 5060: "", "rewrite" or "drop"
 
     def __post_init__(self) -> None:
         for kind in (self.mapping, self.filtering):
@@ -204,8 +205,19 @@ class Translator:
         entry.replied = True  # after the refresh, as in Linux: the first answer makes no stream
         if packet.ttl <= 1:
             raise Dropped("ttl")
+        if self.behaviour.sip_answers:
+            self._spoil_answer(packet)
         packet.set_destination(entry.inner)
         return INNER
+
+    def _spoil_answer(self, packet: Packet) -> None:
+        """An ALG that meddles with SIP responses alone: it names itself in the server's place."""
+        address, port = packet.source
+        if packet.protocol != "udp" or port != 5060 or not packet.payload.startswith(b"SIP/2.0 "):
+            return
+        if self.behaviour.sip_answers == "drop":
+            raise Dropped("sip_answer")
+        packet.set_payload(packet.payload.replace(address.encode(), b"192.168.1.1"))
 
     def _lets_in(self, entry: _Entry, source: Endpoint) -> bool:
         if self.behaviour.filtering == ADDRESS_AND_PORT:
