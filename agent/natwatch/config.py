@@ -82,7 +82,30 @@ def _resident_port(value):
     return _integer(1024, 65535)(value) and value != 5060
 
 
+def _host(value):
+    """A host's name (RFC 1123) or numeric address."""
+    if not _text(value) or len(value) > 253:
+        return False
+    labels = value.split(".")
+    allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
+    return not [
+        label
+        for label in labels
+        if not 0 < len(label) < 64 or [one for one in label.lower() if one not in allowed]
+    ]
+
+
+def _plain(value):
+    """Text that may stand in a SIP header: no line ends, quotes or blanks in it."""
+    return _text(value) and not [one for one in value if one <= " " or one in '"<>@;,\\']
+
+
+def _addresses(value):
+    return isinstance(value, list) and bool(value) and not [v for v in value if not address(v)]
+
+
 _ADDRESS = "a numeric IPv4 address"
+_HOST = "a host's name or numeric address"
 _PATH = "the path of a PEM file"
 
 # section -> field -> (check, what is expected, default). A default of None may also be written.
@@ -112,6 +135,17 @@ _SECTIONS = {
         "interval_s": (_integer(1, 3600), "seconds from 1 to 3600", 20),
         "expires_s": (_integer(60, 890), "seconds from 60 to 890", 600),
     },
+    "adapter": {
+        "address": (address, _ADDRESS, _REQUIRED),
+        "port": (_port, "a port from 1 to 65535", 5060),
+    },
+    "account": {
+        "registrar": (_host, _HOST, _REQUIRED),
+        "port": (_port, "a port from 1 to 65535", 5060),
+        "user": (_plain, "a SIP user name without blanks", _REQUIRED),
+        "password": (_text, "a text", None),
+        "domain": (_host, _HOST, None),
+    },
     "keepalive": {
         "least_s": (_integer(1, 3600), "seconds from 1 to 3600", 20),
         "most_s": (_integer(1, 3600), "seconds from 1 to 3600", 170),
@@ -120,6 +154,8 @@ _SECTIONS = {
 }
 _TOP = {
     "device": (valid_device_id, "1 to 64 characters of A-Z a-z 0-9 - _", _REQUIRED),
+    "profile": (_text, "the path of a provider profile", None),
+    "resolvers": (_addresses, "a list of numeric IPv4 addresses", None),
     "search_limit_s": (_integer(5, 890), "seconds from 5 to 890", 600),
     "watch": (
         _keys(STATES, False),
@@ -135,8 +171,8 @@ _TOP = {
     "check_every_s": (_integer(60, 604800), "seconds from 60 to 604800", 21600),
     "survey_every_s": (_integer(0, 604800), "seconds from 0 (0: never) to 604800", 21600),
 }
-_OPTIONAL_SECTIONS = ("tls", "budget", "resident", "keepalive")
-_NULLABLE_SECTIONS = ("tls", "resident")  # written as null they switch something off
+_OPTIONAL_SECTIONS = ("tls", "budget", "resident", "keepalive", "adapter", "account")
+_ABSENT_SECTIONS = ("tls", "adapter", "account")  # None unless they are there
 
 
 def load(path):
@@ -188,7 +224,8 @@ def check(value):
         if given is None:
             if section not in _OPTIONAL_SECTIONS:
                 raise ConfigError("field %s: expected an object, found nothing" % section)
-            off = section == "tls" or (section in _NULLABLE_SECTIONS and section in value)
+            # Written as null it switches the resident flow off.
+            off = section in _ABSENT_SECTIONS or (section == "resident" and section in value)
             given = None if off else {}
         result[section] = None if given is None else _section(section, given)
     if result["keepalive"]["least_s"] > result["keepalive"]["most_s"]:

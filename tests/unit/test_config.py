@@ -70,6 +70,14 @@ def test_each_mistake_names_field_expectation_and_finding():
         (["watch"], [["udp/sip", "stream"], ["udp/sip", "stream"]], ("watch", "once")),
         (["brokers"], [{"host": "mqtt.example"}], ("brokers[0].host", "numeric")),
         (["tls"], None, ("tls", "null", "found nothing")),
+        (["adapter"], {}, ("adapter.address", "found nothing")),
+        (["adapter"], {"address": "192.168.1.30", "port": 0}, ("adapter.port", "65535")),
+        (["account"], {"registrar": "sip.example"}, ("account.user", "found nothing")),
+        (["account"], {"registrar": "a b", "user": "x"}, ("account.registrar", "name")),
+        (["account"], {"registrar": "a..b", "user": "x"}, ("account.registrar", "name")),
+        (["account"], {"registrar": "a", "user": "x\r\nY: z"}, ("account.user", "blanks")),
+        (["resolvers"], [], ("resolvers", "addresses")),
+        (["resolvers"], ["ns.example"], ("resolvers", "addresses")),
         (["reflector", "address"], "1.2.3.\xb2", ("reflector.address", "IPv4")),
         (["reflector", "address"], "1.2.3." + "1" * 5000, ("reflector.address", "IPv4")),
         (["search_limit_s"], "600", ("search_limit_s", "seconds", "'600'")),
@@ -118,3 +126,12 @@ def test_a_file_that_ends_in_the_middle_is_refused_on_either_interpreter():
         ('{"a": "x', False),
     ):
         assert config._complete(text) == complete, text
+
+
+def test_what_is_known_of_the_customers_line_is_optional():
+    found = config.check(changed(["adapter"], {"address": "192.168.1.30"}))
+    assert found["adapter"] == {"address": "192.168.1.30", "port": 5060}
+    assert found["account"] is None and found["profile"] is None and found["resolvers"] is None
+    account = {"registrar": "7495.operator.example", "user": "7495"}
+    found = config.check(changed(["account"], account))["account"]
+    assert found["password"] is None and found["domain"] is None and found["port"] == 5060

@@ -11,6 +11,7 @@ GOOD = {
     "inner": ["10.0.0.0/8"],
     "keepalive_s": {"min": 15, "max": 90, "default": 30},
     "register_least_s": 120,
+    "line": {"loss_percent": 2, "delay_ms": 100, "jitter_ms": 20, "mos_least": 3.8},
     "support": {"phone": "123", "mail": "help@operator.example"},
 }
 
@@ -50,6 +51,13 @@ def test_a_wrong_field_is_named_with_what_was_expected():
         ("network", "192.0.2.0", "expected a network by"),
         ("network", "192.0.2.0/33", "expected a network by"),
         ("network", 7, "expected a network by"),
+        ("network", "0.0.0.0/0", "of /8 or smaller"),
+        ("network", "10.9.0.0/16", "field inner: expected networks that do not overlap"),
+        ("inner", ["10.0.0.0/8", "10.1.0.0/16"], "found one that overlaps inner"),
+        ("line.loss_percent", 101, "expected a number from 0 to 100"),
+        ("line.mos_least", "3.6", "expected a number"),
+        ("line.delay_ms", True, "expected a number"),
+        ("line", None, "field line: expected an object"),
         ("inner", [], "field inner: expected a list"),
         ("inner", ["x"], "field inner: expected a network"),
         ("ports.sip", 0, "field ports.sip: expected a port"),

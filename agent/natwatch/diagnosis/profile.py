@@ -9,6 +9,7 @@ import json
 from natwatch.wire.ipv4 import network_of
 
 _LONGEST = 86400  # s
+_LARGEST = 1 << 24  # addresses: a /8 is the largest that anybody has
 
 
 class ProfileError(ValueError):
@@ -37,12 +38,13 @@ def check(value):
 
     The result: ``name``; ``network`` and ``inner``, (first, last) address as numbers, and a list
     of such; ``ports``, {"sip": port, "stun": [port, …], "rtp": (lowest, highest)};
-    ``keepalive_s``, {"min", "max", "default"}; ``register_least_s``; ``support``,
-    {"phone", "mail"}.
+    ``keepalive_s``, {"min", "max", "default"}; ``register_least_s``; ``line``, {"loss_percent",
+    "delay_ms", "jitter_ms", "mos_least"}; ``support``, {"phone", "mail"}.
     """
     top = _object("the file", value, ("name", "network", "ports", "inner") + _OF_PHONES)
     ports = _object("field ports", top.get("ports"), ("sip", "stun", "rtp"))
     phones = _object("field keepalive_s", top.get("keepalive_s"), ("min", "max", "default"))
+    line = _object("field line", top.get("line"), [name for name, _, _ in _LINE])
     support = _object("field support", top.get("support"), ("phone", "mail"))
     inner = top.get("inner")
     if not isinstance(inner, list) or not inner:
@@ -57,10 +59,15 @@ def check(value):
             for name in ("min", "max", "default")
         },
         "register_least_s": _seconds("register_least_s", top.get("register_least_s")),
+        "line": {
+            name: _number("line." + name, line.get(name), low, high) for name, low, high in _LINE
+        },
         "support": {
             name: _text("support." + name, support.get(name)) for name in ("phone", "mail")
         },
     }
+    networks = [("network", profile["network"])]
+    _apart(networks + [("inner", network) for network in profile["inner"]])
     low, high = profile["keepalive_s"]["min"], profile["keepalive_s"]["max"]
     default = profile["keepalive_s"]["default"]
     if not low <= default <= high:
@@ -69,7 +76,14 @@ def check(value):
     return profile
 
 
-_OF_PHONES = ("keepalive_s", "register_least_s", "support")
+_OF_PHONES = ("keepalive_s", "register_least_s", "line", "support")
+# What a line must keep to carry a call: share lost and jitter of each direction, delay one way.
+_LINE = (
+    ("loss_percent", 0, 100),
+    ("delay_ms", 1, 10000),
+    ("jitter_ms", 1, 10000),
+    ("mos_least", 1, 4.5),
+)
 
 
 def _object(what, value, fields):
@@ -100,12 +114,31 @@ def _seconds(field, value):
     return value
 
 
+def _number(field, value, low, high):
+    if not (_is_integer(value) or isinstance(value, float)) or not low <= value <= high:
+        text = "field %s: expected a number from %s to %s, found %r"
+        raise ProfileError(text % (field, low, high, value))
+    return value
+
+
 def _network(field, value):
     network = network_of(value)
     if network is None:
         text = "field %s: expected a network by its first address, such as 192.0.2.0/24, found %r"
         raise ProfileError(text % (field, value))
+    if network[1] - network[0] >= _LARGEST:
+        text = "field %s: expected a network of /8 or smaller, found %r"
+        raise ProfileError(text % (field, value))
     return network
+
+
+def _apart(networks):
+    """Refuse networks, [(field, (first, last)), …], of which two share an address."""
+    for index, (field, network) in enumerate(networks):
+        for other, taken in networks[:index]:
+            if network[0] <= taken[1] and taken[0] <= network[1]:
+                text = "field %s: expected networks that do not overlap, found one that overlaps %s"
+                raise ProfileError(text % (field, other))
 
 
 def _port(field, value):
