@@ -26,13 +26,63 @@ def lifetime(lo, hi, difference=None):
     return {"class": "udp/x", "state": "y", "lo": lo, "hi": hi, "difference": difference}
 
 
-def alg(register, invite):
+def alg(register, invite, back="untouched"):
     changes = [["Via: 10.0.0.5", "Via: 203.0.113.9"], ["Contact: 10.0.0.5", ""]]
     table = {}
     for method, verdict in (("REGISTER", register), ("INVITE", invite)):
         table[method] = {"verdict": verdict, "changes": changes if verdict == "rewritten" else []}
-    clean = {"verdict": "untouched", "changes": []}
+        table[method].update({"back": back, "back_changes": changes if back == "rewritten" else []})
+    clean = {"verdict": "untouched", "changes": [], "back": "untouched", "back_changes": []}
     return {"sip": table, "control": {"REGISTER": clean, "INVITE": clean}, "reason": None}
+
+
+def way(lost=0, packets=1500, jitter=1.0, queue=2, mos=4.4):
+    return {
+        "packets": packets,
+        "lost": lost,
+        "loss_percent": round(100 * lost / packets, 2),
+        "jitter": jitter,
+        "delay_above_least": {"median": 1, "p95": queue, "most": queue},
+        "mos": {"g711": mos, "g729": mos - 0.3},
+    }
+
+
+def media(out=None, into=None, rtt=20):
+    return {"out": out or way(), "in": into or way(), "rtt": {"median": rtt}}
+
+
+def registration(state="ok", bindings=None, options=200, status=200):
+    return {
+        "registrar": ["192.0.2.50", 5070],
+        "options": {"status": options, "agent": "any"},
+        "register": {"state": state, "status": status, "algorithm": "MD5"},
+        "bindings": bindings,
+    }
+
+
+def binding(address, received=None):
+    contact = "sip:7495@%s:5060" % address
+    return {"contact": contact, "address": address, "received": received, "expires": 300}
+
+
+def forward(answered, same=True):
+    return {
+        "port": 5060,
+        "public": "203.0.113.9",
+        "answered": answered,
+        "same_agent": same if answered else None,
+        "agent": "Phone 1.0" if answered else None,
+    }
+
+
+def dns(state, outside=()):
+    result = {"name": "7495.operator.example", "resolver": "10.0.0.1", "state": state}
+    return dict(result, outside=list(outside))
+
+
+def adapter(kind="inner", on_segment=True, answered=True):
+    result = {"address": "10.0.0.6", "port": 5060, "kind": kind, "on_segment": on_segment}
+    return dict(result, answered=answered)
 
 
 def healthy():
@@ -53,6 +103,11 @@ def healthy():
             STUN: lifetime(179.8, 180.6),
         },
         "keepalives": {"kinds": {"crlf": "arrives", "nul": "arrives"}},
+        "media": media(),
+        "adapter": None,
+        "forward": None,
+        "dns": None,
+        "registration": None,
         "left_out": [],
         "cut_short": False,
     }
@@ -75,9 +130,9 @@ def state(result, name):
 def test_a_healthy_line_is_ready_and_what_nobody_measured_is_not_called_met():
     result = told()
     assert result["verdict"] == "ready" and codes(result) == [], result["findings"]
-    for name in ("R1", "R2", "R3", "R4", "R5", "R6"):
+    for name in ("R0", "R1", "R2", "R3", "R4", "R5", "R6"):
         assert state(result, name) == "met", name
-    for name in ("R0", "R7", "R8", "R9"):
+    for name in ("R7", "R8", "R9"):
         assert state(result, name) == "not measured", name
     assert result["keepalive"]["interval_s"] == 89
 
@@ -103,8 +158,16 @@ def test_each_trouble_is_its_own_finding_and_no_other():
             ["reach.blocked.address"],
             "findings",
         ),
-        ({"rtp": reach(HERE, asked=101, tries=2000, lost=100)}, ["line.loss"], "findings"),
+        ({"rtp": reach(HERE, asked=101, tries=2000, lost=150)}, ["line.loss"], "findings"),
         ({"rtp": reach(HERE, asked=101, tries=100, lost=10)}, [], "ready"),
+        ({"media": media(out=way(lost=150))}, ["line.loss"], "findings"),
+        ({"media": media(into=way(lost=60))}, ["line.loss"], "findings"),
+        ({"media": media(out=way(lost=30))}, [], "ready"),  # 2 % are this operator's limit
+        ({"media": media(out=way(jitter=25.0))}, ["line.jitter"], "findings"),
+        ({"media": media(rtt=240)}, ["line.delay"], "findings"),
+        ({"media": media(into=way(queue=180))}, ["line.delay"], "findings"),
+        ({"media": media(out=way(mos=3.1))}, ["voice.poor"], "findings"),
+        ({"media": {"out": None, "in": None, "rtt": None}}, [], "ready"),
         (of_nat(filtering="address-dependent"), ["nat.filtering.inbound"], "ready"),
         (of_nat(mapping="address-dependent"), ["nat.mapping.dependent"], "ready"),
         (of_nat(port_preservation={"kept": 0, "of": 8}), ["nat.ports.changed"], "ready"),
@@ -125,6 +188,9 @@ def test_each_trouble_is_its_own_finding_and_no_other():
         ({"alg": alg("rewritten", "untouched")}, ["sip.alg.rewrites"], "findings"),
         ({"alg": alg("untouched", "dropped")}, ["sip.alg.drops"], "findings"),
         ({"alg": alg("unknown", "untouched")}, [], "ready"),
+        ({"alg": alg("untouched", "untouched", "rewritten")}, ["sip.alg.answers"], "findings"),
+        ({"alg": alg("untouched", "untouched", "dropped")}, ["sip.alg.answers"], "findings"),
+        ({"alg": alg("rewritten", "rewritten", "rewritten")}, ["sip.alg.rewrites"], "findings"),
         (
             {"size": {"out": 1472, "in": 1508, "fragments_out": False, "fragments_in": True}},
             ["line.fragments"],
@@ -150,6 +216,40 @@ def test_each_trouble_is_its_own_finding_and_no_other():
             ["address.outside", "nat.none"],
             "findings",
         ),
+        ({"adapter": adapter()}, [], "ready"),
+        ({"adapter": adapter(kind="carrier")}, ["adapter.outside"], "findings"),
+        ({"adapter": adapter(on_segment=False)}, ["adapter.elsewhere"], "findings"),
+        ({"adapter": adapter(answered=None)}, ["adapter.silent"], "ready"),
+        ({"forward": forward(True)}, ["forward.works"], "ready"),
+        ({"forward": forward(False)}, ["forward.none"], "ready"),
+        ({"forward": forward(None)}, [], "ready"),
+        ({"forward": forward(True, None)}, ["forward.unproven"], "ready"),
+        ({"forward": forward(True, False)}, ["forward.other"], "findings"),
+        ({"dns": dns("ok")}, [], "ready"),
+        ({"dns": dns("wrong", ["198.51.100.9"])}, ["dns.wrong"], "findings"),
+        ({"dns": dns("no such name")}, ["dns.none"], "findings"),
+        ({"dns": dns("no answer")}, ["dns.silent"], "findings"),
+        ({"registration": registration(bindings=[binding("203.0.113.9")])}, [], "ready"),
+        ({"registration": registration(bindings=[])}, ["sip.unregistered"], "findings"),
+        (
+            {"registration": registration(bindings=[binding("198.51.100.7")])},
+            ["sip.registered.elsewhere"],
+            "findings",
+        ),
+        ({"registration": registration(bindings=[binding("10.0.0.6")])}, [], "ready"),
+        ({"registration": registration("not asked", options=401)}, [], "ready"),
+        (
+            {"registration": registration("wrong password", status=401)},
+            ["sip.account.refused"],
+            "findings",
+        ),
+        ({"registration": registration("redirected")}, ["sip.account.failed"], "findings"),
+        ({"registration": registration("no answer")}, ["sip.account.failed"], "findings"),
+        (
+            {"registration": registration("no answer", options=None)},
+            ["sip.registrar.silent"],
+            "findings",
+        ),
     ):
         result = told(**changes)
         assert codes(result) == found and result["verdict"] == verdict, (changes, result)
@@ -172,6 +272,30 @@ def test_what_was_not_measured_is_unknown_and_never_ready():
     assert states == ["not measured"] * 10, states
 
 
+def test_a_registration_of_this_line_meets_r7_and_one_of_an_inner_contact_is_unknown():
+    for bindings, expected in (
+        ([binding("10.0.0.6", "203.0.113.9")], "met"),
+        ([binding("198.51.100.7"), binding("203.0.113.9")], "met"),
+        ([binding("10.0.0.6")], "not measured"),
+        (None, "not measured"),
+    ):
+        result = told(registration=registration(bindings=bindings))
+        assert state(result, "R7") == expected and state(result, "R9") == "met", bindings
+
+
+def test_a_forward_that_works_carries_calls_whatever_the_nat_forgets():
+    short = lifetime(14.6, 15.4)
+    table = {SIP: short, ONEWAY: short, STUN: short}
+    result = told(lifetimes=table, forward=forward(True))
+    assert codes(result) == ["nat.binding.forwarded", "forward.works"], result["findings"]
+    assert result["verdict"] == "ready" and result["advice"] == [], result["advice"]
+    for doubtful in (forward(True, None), forward(False), None):
+        result = told(lifetimes=table, forward=doubtful)
+        assert "nat.binding.short" in codes(result), doubtful
+        steps = [step["step"] for step in result["advice"]]
+        assert steps == ["forwarding", "forward all"], steps
+
+
 def test_a_keepalive_is_never_taken_from_an_algs_timer():
     table = {SIP: lifetime(180, None), ONEWAY: lifetime(180, None), STUN: lifetime(60, 60.8)}
     result = told(lifetimes=table)
@@ -185,9 +309,11 @@ def test_what_to_do_comes_in_the_operators_order():
         rtp=reach(HERE, [[20010, 20019]], 101),
     )
     steps = [step["step"] for step in result["advice"]]
-    assert steps == ["firewall", "forwarding", "alg"], steps
-    result = told()
-    assert [step["step"] for step in result["advice"]] == ["keepalive"]
+    assert steps == ["forwarding", "firewall", "alg", "forward all"], steps
+    assert [step["requirement"] for step in result["advice"]] == ["R7d", "R7e", "R5", "R8"]
+    result = told(registration=registration(bindings=[]), dns=dns("wrong", ["198.51.100.9"]))
+    steps = [step["step"] for step in result["advice"]]
+    assert steps == ["register", "resolver", "keepalive on", "keepalive"], steps
 
 
 def test_a_search_that_ended_early_advises_no_interval():
@@ -203,7 +329,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
         told(
             lifetimes={SIP: lifetime(180, None, "SIP lost"), ONEWAY: None, STUN: short},
             ports=[reach(HERE, [[3400, 3400], [5070, 5070]], 3), reach(THERE, [[1, 2]])],
-            rtp=reach(HERE, [[20010, 20019], [20050, 20050]], 101, 1000, 100),
+            rtp=reach(HERE, [[20010, 20019], [20050, 20050]], 101, 1000, 150),
             nat={
                 "mapping": "address-dependent",
                 "filtering": "address-dependent",
@@ -216,8 +342,30 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
             left_out=[{"what": "ports", "values": {"asked": 40}}],
             cut_short=True,
         ),
-        told(lifetimes={SIP: lifetime(30.2, 30.9), ONEWAY: None, STUN: None}),
-        told(lifetimes={SIP: lifetime(80, 81), ONEWAY: lifetime(10, 11), STUN: None}),
+        told(
+            lifetimes={SIP: lifetime(30.2, 30.9), ONEWAY: None, STUN: None},
+            media=media(way(300, jitter=25.0, queue=180, mos=2.1), rtt=500),
+            adapter=adapter("carrier", False, None),
+            forward=forward(False),
+            alg=alg("untouched", "untouched", "rewritten"),
+            dns=dns("wrong", ["198.51.100.9"]),
+            registration=registration(bindings=[]),
+        ),
+        told(
+            lifetimes={SIP: lifetime(80, 81), ONEWAY: lifetime(10, 11), STUN: None},
+            forward=forward(True),
+            dns=dns("no such name"),
+            registration=registration(bindings=[binding("198.51.100.7")]),
+        ),
+        told(
+            lifetimes={SIP: lifetime(10, 11), ONEWAY: None, STUN: None},
+            alg=alg("untouched", "untouched", "dropped"),
+            forward=forward(True, False),
+            dns=dns("no answer"),
+            registration=registration("wrong password", status=403),
+        ),
+        told(forward=forward(True, None), registration=registration("no answer", options=None)),
+        told(registration=registration("refused", status=503)),
     ]
     seen = set()
     for result in worst:

@@ -11,7 +11,7 @@ A requirement's state is "met", "not met", "noted" or "not measured", which is a
 and never counts as either.
 """
 
-from natwatch.diagnosis import keepalive
+from natwatch.diagnosis import keepalive, line, service
 from natwatch.probes.addressing import INNER, UNKNOWN
 from natwatch.probes.reach import ports_of
 
@@ -23,6 +23,9 @@ REQUIREMENTS = ("R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9")
 # code -> (requirement, severity).
 CODES = {
     "line.loss": ("R0", WARN),
+    "line.delay": ("R0", WARN),
+    "line.jitter": ("R0", WARN),
+    "voice.poor": ("R0", WARN),
     "line.fragments": ("R0", WARN),
     "nat.filtering.inbound": ("R1", NOTE),
     "reach.blocked.sip": ("R2", BAD),
@@ -30,36 +33,58 @@ CODES = {
     "reach.blocked.rtp": ("R2", BAD),
     "reach.blocked.address": ("R2", BAD),
     "address.outside": ("R3", WARN),
+    "adapter.outside": ("R3", WARN),
+    "adapter.elsewhere": ("R3", WARN),
+    "adapter.silent": ("R3", NOTE),
     "nat.none": ("R3", WARN),
     "nat.ports.changed": ("R4", NOTE),
     "nat.mapping.dependent": ("R4", NOTE),
     "sip.alg.rewrites": ("R5", WARN),
     "sip.alg.drops": ("R5", BAD),
+    "sip.alg.answers": ("R5", BAD),
     "sip.differs": ("R5", WARN),
     "sip.alg.timer": ("R5", WARN),
     "nat.binding.short": ("R6", BAD),
+    "nat.binding.forwarded": ("R6", NOTE),
     "nat.binding.thin": ("R6", NOTE),
     "keepalive.lost": ("R6", NOTE),
+    "sip.unregistered": ("R7", BAD),
+    "sip.registered.elsewhere": ("R7", WARN),
+    "forward.works": ("R8", NOTE),
+    "forward.none": ("R8", NOTE),
+    "forward.unproven": ("R8", NOTE),
+    "forward.other": ("R8", WARN),
+    "dns.wrong": ("R9", BAD),
+    "dns.none": ("R9", BAD),
+    "dns.silent": ("R9", WARN),
+    "sip.registrar.silent": ("R9", BAD),
+    "sip.account.refused": ("R9", BAD),
+    "sip.account.failed": ("R9", BAD),
 }
-_LOSS = 0.03  # of requests or their answers; 1 % each way (Jive's limit) is 2 % both ways
 _ALG = 2  # so many times the timer of another port is no chance: an ALG's helper has 3,600 s
 
 
 def findings(measured, profile):
     """Every finding of *measured*, a dict of what engines told, each None where not measured:
 
-    ``addressing``; ``ports``, a list of results of Reach for the single ports, the first address
-    first; ``rtp``, that of the range; ``nat``; ``alg``; ``size``; ``lifetimes``,
-    {(class, state): result}; ``keepalives``.
+    ``addressing``; ``adapter``; ``ports``, a list of results of Reach for the single ports, the
+    first address first; ``rtp``, that of the range; ``nat``; ``alg``; ``size``; ``media``;
+    ``lifetimes``, {(class, state): result}; ``keepalives``; ``forward``; ``dns``;
+    ``registration``.
     """
     found = []
-    _of_line(found, measured)
+    for code, evidence in line.judge(measured, profile["line"]):
+        _add(found, code, **evidence)
     _of_ports(found, measured, profile["ports"])
     _of_address(found, measured["addressing"])
+    for code, evidence in service.judge_adapter(measured["adapter"]):
+        _add(found, code, **evidence)
     _of_nat(found, measured["nat"])
     _of_alg(found, measured["alg"])
     _of_sip(found, measured["lifetimes"])
     _of_bindings(found, measured, profile)
+    for code, evidence in service.judge_account(measured):
+        _add(found, code, **evidence)
     return found
 
 
@@ -126,14 +151,6 @@ def longer(one, other):
     return one[0] > _ALG * other[1]
 
 
-def lost_share(measured):
-    """(share of requests that had no answer at ports that are open, tries), or None."""
-    results = [result for result in (measured["ports"] or []) + [measured["rtp"]] if result]
-    tries = sum([result["tries"] for result in results])
-    lost = sum([result["lost"] for result in results])
-    return (lost / tries, tries) if tries else None
-
-
 def _add(found, code, **evidence):
     requirement, severity = CODES[code]
     found.append(
@@ -153,18 +170,13 @@ def _asked(measured):
     asked["R4"] = nat.get("mapping") is not None
     asked["R5"] = bool(measured["alg"]) and UNKNOWN not in _verdicts(measured["alg"])
     asked["R6"] = bracket_of(lifetimes, "udp/sip", "replied") is not None
+    media = measured["media"] or {"out": None, "in": None}
+    asked["R0"] = None not in (media["out"], media["in"])
+    asked["R7"] = service.registered(measured) is not None
+    asked["R8"] = measured["forward"] is not None and measured["forward"]["answered"] is not None
+    account = measured["registration"]
+    asked["R9"] = account is not None and account["register"]["state"] == "ok"
     return asked
-
-
-def _of_line(found, measured):
-    share = lost_share(measured)
-    # Of fewer tries a single lost datagram would be a finding.
-    if share is not None and share[1] >= 200 and share[0] >= _LOSS:
-        _add(found, "line.loss", percent=round(100 * share[0], 1), tries=share[1])
-    size = measured["size"] or {"fragments_out": None, "fragments_in": None}
-    ways = [way for way in ("out", "in") if size["fragments_" + way] is False]
-    if ways:
-        _add(found, "line.fragments", ways=ways, largest=[size[way] for way in ways])
 
 
 def _of_ports(found, measured, ports):
@@ -214,7 +226,11 @@ def _of_nat(found, nat):
 
 
 def _verdicts(alg):
-    return [alg["sip"][method]["verdict"] for method in sorted(alg["sip"])]
+    """Of the requests, and of the answers where the request came untouched."""
+    rows = [alg["sip"][method] for method in sorted(alg["sip"])]
+    return [row["verdict"] for row in rows] + [
+        row["back"] for row in rows if row["verdict"] == "untouched"
+    ]
 
 
 def _of_alg(found, alg):
@@ -226,6 +242,12 @@ def _of_alg(found, alg):
     if dropped:
         control = [m for m in dropped if alg["control"][m]["verdict"] == "dropped"]
         _add(found, "sip.alg.drops", methods=dropped, also_elsewhere=control)
+    # Of a request that was rewritten the answer is rewritten back: that is no trouble of its own.
+    plain = {m: sip[m] for m in sip if sip[m]["verdict"] == "untouched"}
+    spoiled = {m: plain[m]["back_changes"] for m in plain if plain[m]["back"] == "rewritten"}
+    lost = sorted([m for m in plain if plain[m]["back"] == "dropped"])
+    if spoiled or lost:
+        _add(found, "sip.alg.answers", changes=spoiled, dropped=lost)
 
 
 def _of_sip(found, lifetimes):
@@ -243,7 +265,9 @@ def _of_bindings(found, measured, profile):
     advice = advised(measured["lifetimes"], profile)
     limits = profile["keepalive_s"]
     if advice["margin"] == keepalive.NONE or advice["holds"] is False:
-        _add(found, "nat.binding.short", lo=advice["lo"], least=limits["min"], most=limits["max"])
+        # Calls come in by a forward that was seen to work, whatever the NAT forgets (R7 (d)).
+        code = "nat.binding.forwarded" if service.forwarded(measured) else "nat.binding.short"
+        _add(found, code, lo=advice["lo"], least=limits["min"], most=limits["max"])
     elif advice["margin"] == keepalive.THIN and advice["hi"] is not None:
         _add(found, "nat.binding.thin", lo=advice["lo"], interval=advice["interval_s"])
     kinds = (measured["keepalives"] or {"kinds": {}})["kinds"]

@@ -93,17 +93,24 @@ def _requirements(result, language):
     return [_heading("requirements", language), "<table>%s</table>" % "".join(rows)]
 
 
-# Where on the path (probe, router, provider) a finding is drawn; the rest concerns the router.
-_AT_PROBE = ("address.outside", "nat.none")
-_ON_LINE = ("line.loss",)
+# Where on the path (probe, router, provider) a finding is drawn, by the beginning of its code; the
+# rest concerns the router.
+_AT_PROBE = ("address.", "adapter.", "nat.none", "sip.unregistered")
+_ON_LINE = ("line.", "voice.", "dns.", "sip.registrar.", "sip.account.", "sip.registered.")
+
+
+def _place(code):
+    for index, beginnings in ((0, _AT_PROBE), (2, _ON_LINE)):
+        if [one for one in beginnings if code.startswith(one)]:
+            return index
+    return 1
 
 
 def _path(result, language):
     """Phone – router – provider, each in the colour of the worst that was found there."""
     places = [("place probe", []), ("place router", []), ("place provider", [])]
     for finding in result["findings"]:
-        index = 0 if finding["code"] in _AT_PROBE else 2 if finding["code"] in _ON_LINE else 1
-        places[index][1].append(finding)
+        places[_place(finding["code"])][1].append(finding)
     addressing = result["addressing"] or {"local": None, "mapped": None}
     known = (addressing["local"], addressing["mapped"], None)
     # Nothing found is no praise where little was measured.

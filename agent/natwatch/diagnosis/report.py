@@ -2,7 +2,22 @@
 
 from natwatch.diagnosis import findings, keepalive, texts
 
-VERSION = 1
+VERSION = 2
+# What engines told, each under its name; None: not measured. ``lifetimes`` stands beside them.
+ENGINES = (
+    "addressing",
+    "adapter",
+    "ports",
+    "rtp",
+    "nat",
+    "alg",
+    "size",
+    "media",
+    "keepalives",
+    "forward",
+    "dns",
+    "registration",
+)
 _COLOURS = {"ready": "32", "findings": "31", "unknown": "33"}
 
 
@@ -22,7 +37,7 @@ def report(measured, profile):
         "left_out": measured["left_out"],
         "cut_short": measured["cut_short"],
     }
-    for name in ("addressing", "ports", "rtp", "nat", "alg", "size", "keepalives"):
+    for name in ENGINES:
         result[name] = measured[name]
     lifetimes = measured["lifetimes"]
     result["lifetimes"] = [lifetimes[key] for key in sorted(lifetimes) if lifetimes[key]]
@@ -30,29 +45,50 @@ def report(measured, profile):
 
 
 def advised_steps(found, advice, longest):
-    """[{"requirement", "step", "values"}, …]: what to do, in the order of R7 (a) to (e).
+    """[{"requirement", "step", "values"}, …]: what to do, in the order of R7: registration, (a) to
+    (e), then R8 and the rest.
 
     *longest* is the longest keepalive that phones may be set to, s.
     """
     codes = [finding["code"] for finding in found]
     steps = []
+    if [code for code in codes if code in _OF_ACCOUNT]:
+        steps.append(_step("R7", "register"))
+    if [code for code in codes if code.startswith("dns.")]:
+        steps.append(_step("R9", "resolver"))
+    # Where a quick search ended early, longer intervals may hold as well: no number then.
+    ended_early = advice["hi"] is None and (advice["lo"] or 0) < 2 * longest + 1
+    if advice["interval_s"] is not None and not ended_early:
+        steps.append(_step("R7a", "keepalive on"))
+        steps.append(_step("R7b", "keepalive", interval=advice["interval_s"]))
+    if "register_expires_s" in advice:
+        steps.append(_step("R7c", "expires", expires=advice["register_expires_s"]))
+    unreachable = keepalive.FORWARDING in advice["steps"] and "nat.binding.forwarded" not in codes
+    if unreachable:
+        steps.append(_step("R7d", "forwarding"))
     blocked = [f for f in found if f["code"].startswith("reach.blocked")]
     if blocked:
         names = [_blocked_text(finding) for finding in blocked]
         steps.append(_step("R7e", "firewall", ports="; ".join(names)))
-    # Where a quick search ended early, longer intervals may hold as well: no number then.
-    ended_early = advice["hi"] is None and (advice["lo"] or 0) < 2 * longest + 1
-    if advice["interval_s"] is not None and not ended_early:
-        steps.append(_step("R7b", "keepalive", interval=advice["interval_s"]))
-    if "register_expires_s" in advice:
-        steps.append(_step("R7c", "expires", expires=advice["register_expires_s"]))
-    if keepalive.FORWARDING in advice["steps"]:
-        steps.append(_step("R7d", "forwarding"))
-    if [code for code in codes if code.startswith("sip.")]:
+    if [code for code in codes if code in _OF_ALG]:
         steps.append(_step("R5", "alg"))
+    if unreachable:
+        steps.append(_step("R8", "forward all"))
     if "line.fragments" in codes:
         steps.append(_step("R0", "codecs"))
+    if [code for code in codes if code in _OF_LINE]:
+        steps.append(_step("R0", "line"))
     return steps
+
+
+_OF_ACCOUNT = (
+    "sip.unregistered",
+    "sip.registered.elsewhere",
+    "sip.account.refused",
+    "sip.account.failed",
+)
+_OF_ALG = ("sip.alg.rewrites", "sip.alg.drops", "sip.alg.answers", "sip.alg.timer", "sip.differs")
+_OF_LINE = ("line.loss", "line.delay", "line.jitter", "voice.poor")
 
 
 def _step(requirement, name, **values):
@@ -121,18 +157,28 @@ def ranges_text(ranges):
 def _shown(finding):
     """The evidence of a *finding* as its text wants it."""
     values = dict(finding["evidence"])
-    if "blocked" in values:
-        values["blocked"] = _blocked_text(finding)
-    if values.get("lo") is not None:
-        values["lo"] = "%.1f" % values["lo"]
-    for name in ("kinds", "methods", "ways", "largest"):
-        if name in values:
-            values[name] = ", ".join([str(value) for value in values[name]])
-    if "changes" in values:
-        values["changes"] = _changes_text(values["changes"])
-    for name in ("sip", "other"):
-        if name in values:
-            values[name] = _bracket_text(values[name])
+    for name in values:
+        value = values[name]
+        if name == "blocked":
+            values[name] = _blocked_text(finding)
+        elif name == "lo" and value is not None:
+            values[name] = "%.1f" % value
+        elif name == "changes":
+            values[name] = _changes_text(value)
+        elif name in ("sip", "other"):
+            values[name] = _bracket_text(value)
+        elif name == "bindings":
+            values[name] = ", ".join([binding["contact"] for binding in value])
+        elif name == "registrar":
+            values[name] = "%s:%d" % tuple(value)
+        elif name == "rtt":
+            values[name] = "%.0f" % value
+        elif isinstance(value, dict):  # of each direction
+            values[name] = " / ".join(["%s %s" % (way, value[way]) for way in sorted(value)])
+        elif isinstance(value, list):
+            values[name] = ", ".join([str(one) for one in value])
+        elif value is None and name in ("out", "in", "requests"):
+            values[name] = "?"
     return values
 
 

@@ -27,8 +27,22 @@ REQUIREMENTS = {
 }
 FINDINGS = {
     "line.loss": (
-        "%(percent)s %% of %(tries)d requests or their answers were lost.",
-        "Потеряно %(percent)s %% из %(tries)d запросов или ответов.",
+        "Packets are lost: %(out)s %% of a voice stream on the way out, %(in)s %% on the way in;"
+        " %(requests)s %% of %(tries)d requests or their answers.",
+        "Теряются пакеты: %(out)s %% голосового потока наружу, %(in)s %% внутрь; %(requests)s %%"
+        " из %(tries)d запросов или ответов.",
+    ),
+    "line.delay": (
+        "Packets take long: %(rtt)s ms there and back, and wait in queues for up to %(queues)s ms.",
+        "Большая задержка: %(rtt)s мс туда и обратно, ожидание в очередях до %(queues)s мс.",
+    ),
+    "line.jitter": (
+        "Voice packets come unevenly: jitter %(jitter)s ms.",
+        "Голосовые пакеты приходят неравномерно: джиттер %(jitter)s мс.",
+    ),
+    "voice.poor": (
+        "A call would sound poor: MOS (G.711) %(mos)s of 4.4.",
+        "Качество разговора будет плохим: MOS (G.711) %(mos)s из 4,4.",
     ),
     "line.fragments": (
         "Datagrams that need fragments do not pass (%(ways)s; the largest that did: %(largest)s"
@@ -66,6 +80,22 @@ FINDINGS = {
         "The local address %(address)s (%(kind)s) is none of those that the operator requires.",
         "Локальный адрес %(address)s (%(kind)s) не из тех, что требует оператор.",
     ),
+    "adapter.outside": (
+        "The phone's address %(address)s (%(kind)s) is none of those that the operator requires.",
+        "Адрес телефона %(address)s (%(kind)s) не из тех, что требует оператор.",
+    ),
+    "adapter.elsewhere": (
+        "The phone %(address)s is not on the probe's network segment: what the probe measures may"
+        " not be what the phone has.",
+        "Телефон %(address)s не в том же сегменте сети, что зонд: измерения зонда могут не"
+        " относиться к телефону.",
+    ),
+    "adapter.silent": (
+        "The phone does not answer at %(address)s port %(port)d. Some answer nobody but the"
+        " operator's server.",
+        "Телефон не отвечает по адресу %(address)s, порт %(port)d. Некоторые отвечают только"
+        " серверу оператора.",
+    ),
     "nat.none": (
         "There is no NAT: %(address)s is the public address itself.",
         "NAT отсутствует: %(address)s и есть внешний адрес.",
@@ -88,6 +118,11 @@ FINDINGS = {
         "Маршрутизатор на пути отбрасывает сообщения SIP, а другие пакеты на тот же порт"
         " пропускает: %(methods)s.",
     ),
+    "sip.alg.answers": (
+        "A router on the way spoils the server's answers to SIP (SIP ALG): %(changes)s"
+        " %(dropped)s.",
+        "Маршрутизатор на пути портит ответы сервера SIP (SIP ALG): %(changes)s %(dropped)s.",
+    ),
     "sip.differs": (
         "SIP on port 5060 is treated otherwise than other packets: %(text)s.",
         "С SIP на порту 5060 обращаются иначе, чем с другими пакетами: %(text)s.",
@@ -104,6 +139,12 @@ FINDINGS = {
         "NAT забывает телефон через %(lo)s с тишины: слишком рано для keepalive от %(least)d до"
         " %(most)d с. Между пакетами keepalive входящие вызовы не проходят.",
     ),
+    "nat.binding.forwarded": (
+        "The NAT forgets the phone after %(lo)s s of silence, too soon for any keepalive; but the"
+        " router forwards the SIP port to the phone, and calls come in by that.",
+        "NAT забывает телефон через %(lo)s с тишины, слишком рано для keepalive; но порт SIP"
+        " проброшен на телефон, и вызовы проходят через проброс.",
+    ),
     "nat.binding.thin": (
         "The NAT keeps a binding for %(lo)s s. A keepalive every %(interval)d s holds it; one lost"
         " packet loses it.",
@@ -114,15 +155,80 @@ FINDINGS = {
         "Some kinds of keepalive do not arrive as sent: %(kinds)s.",
         "Некоторые виды keepalive не доходят в исходном виде: %(kinds)s.",
     ),
+    "sip.unregistered": (
+        "The operator's server holds no registration for this account: no call can come in.",
+        "На сервере оператора нет регистрации этой учётной записи: входящие вызовы невозможны.",
+    ),
+    "sip.registered.elsewhere": (
+        "The account is registered, but not from this line (%(public)s): %(bindings)s.",
+        "Учётная запись зарегистрирована, но не с этой линии (%(public)s): %(bindings)s.",
+    ),
+    "forward.works": (
+        "The phone itself answers at %(public)s port %(port)d from outside: a forward is there.",
+        "Телефон отвечает снаружи по адресу %(public)s, порт %(port)d: проброс настроен.",
+    ),
+    "forward.none": (
+        "Nothing answers at %(public)s port %(port)d from outside: there is no forward to the"
+        " phone. None is needed where the keepalive holds the binding.",
+        "Снаружи по адресу %(public)s, порт %(port)d, никто не отвечает: проброса на телефон нет."
+        " Он не нужен, если keepalive удерживает привязку.",
+    ),
+    "forward.unproven": (
+        "Something answers at %(public)s port %(port)d from outside; whether it is this phone is"
+        " not known.",
+        "Снаружи по адресу %(public)s, порт %(port)d, кто-то отвечает; этот телефон или нет,"
+        " неизвестно.",
+    ),
+    "forward.other": (
+        "At %(public)s port %(port)d answers another device than the phone: %(agent)s.",
+        "По адресу %(public)s, порт %(port)d, отвечает не телефон, а другое устройство: %(agent)s.",
+    ),
+    "dns.wrong": (
+        "The name %(name)s leads to %(outside)s, which is not the operator's (resolver"
+        " %(resolver)s).",
+        "Имя %(name)s ведёт на %(outside)s, это не адрес оператора (сервер DNS %(resolver)s).",
+    ),
+    "dns.none": (
+        "The name %(name)s has no address (resolver %(resolver)s: %(state)s).",
+        "У имени %(name)s нет адреса (сервер DNS %(resolver)s: %(state)s).",
+    ),
+    "dns.silent": (
+        "No resolver answers when asked for %(name)s.",
+        "Ни один сервер DNS не отвечает на запрос имени %(name)s.",
+    ),
+    "sip.registrar.silent": (
+        "The registrar %(registrar)s does not answer.",
+        "Сервер регистрации %(registrar)s не отвечает.",
+    ),
+    "sip.account.refused": (
+        "The registrar refuses the account's user or password (%(status)s).",
+        "Сервер регистрации не принимает имя или пароль учётной записи (%(status)s).",
+    ),
+    "sip.account.failed": (
+        "The registrar does not take the account: %(state)s (%(status)s).",
+        "Сервер регистрации не принимает учётную запись: %(state)s (%(status)s).",
+    ),
 }
 ADVICE = {
+    "register": (
+        "Check the registration: user, password and server in the phone, then restart it.",
+        "Проверьте регистрацию: имя, пароль и сервер в телефоне, затем перезапустите его.",
+    ),
+    "resolver": (
+        "Set the phone's DNS to resolvers that know the operator's name.",
+        "Укажите в телефоне серверы DNS, которые знают имя оператора.",
+    ),
+    "keepalive on": (
+        "Switch the keepalive of the phone or adapter on.",
+        "Включите keepalive в телефоне или адаптере.",
+    ),
     "firewall": (
         "Let outbound UDP to the operator's network through in the router's firewall: %(ports)s.",
         "Разрешите в firewall маршрутизатора исходящий UDP к сети оператора: %(ports)s.",
     ),
     "keepalive": (
-        "Set the keepalive of the phone or adapter to %(interval)d s or less.",
-        "Установите keepalive телефона или адаптера не более %(interval)d с.",
+        "Let it send every %(interval)d s or sooner.",
+        "Интервал keepalive: не более %(interval)d с.",
     ),
     "expires": (
         "No keepalive holds the binding: set Register Expires to %(expires)d s.",
@@ -131,6 +237,16 @@ ADVICE = {
     "forwarding": (
         "As a last resort forward the SIP port in use to the phone; behind two NATs in both.",
         "В крайнем случае пробросьте используемый порт SIP на телефон; за двумя NAT — на обоих.",
+    ),
+    "forward all": (
+        "If the NAT still misbehaves with the SIP server, forward all traffic from the operator's"
+        " network to the phone. Then check again: the report must say forward.works.",
+        "Если NAT всё же мешает серверу SIP, пробросьте на телефон весь трафик из сети оператора."
+        " Затем повторите проверку: в отчёте должно быть forward.works.",
+    ),
+    "line": (
+        "Have the access provider mend the line, or keep other traffic from filling it (QoS).",
+        "Обратитесь к провайдеру доступа или ограничьте другой трафик на линии (QoS).",
     ),
     "codecs": (
         "Let fragments through in the router, or switch codecs off in the phone until an INVITE"
