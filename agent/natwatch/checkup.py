@@ -10,7 +10,7 @@ from natwatch import port
 from natwatch.commands import Outcome
 from natwatch.daemon import telling
 from natwatch.diagnosis.page import page
-from natwatch.diagnosis.report import lines, report
+from natwatch.diagnosis.report import ENGINES, lines, report
 from natwatch.oneshot import measure, write_log
 from natwatch.port import network
 from natwatch.probes.addressing import LOOPBACK, addressing, kind_of
@@ -45,18 +45,8 @@ class Checkup:
         self.quick = quick
         self.trouble = None
         self.until = port.now() + _QUICK if quick else None
-        self.measured = {
-            "addressing": None,
-            "ports": None,
-            "rtp": None,
-            "nat": None,
-            "alg": None,
-            "size": None,
-            "lifetimes": {},
-            "keepalives": None,
-            "left_out": [],
-            "cut_short": False,
-        }
+        self.measured = dict([(name, None) for name in ENGINES])
+        self.measured.update({"lifetimes": {}, "left_out": [], "cut_short": False})
 
     def run(self):
         """Measure everything. False, with ``trouble``, if nothing of the far end answers."""
