@@ -391,3 +391,19 @@ def test_what_a_router_put_into_a_message_is_text_in_the_page():
 def test_many_ranges_are_cut_for_people():
     assert ranges_text([[1, 1], [3, 5]]) == "1, 3-5"
     assert ranges_text([[n, n] for n in range(0, 24, 2)]).endswith("18, …")
+
+
+def test_the_figures_behind_the_verdict_are_told_and_nothing_of_what_was_not_measured():
+    known = registration(bindings=[binding("203.0.113.9")])
+    text = "\n".join(lines(told(registration=known), PROFILE, "en"))
+    for words in (
+        "Public address: 203.0.113.9",
+        "udp/x y 179.8-180.6",
+        "Voice ports: 101 of 101",
+        "Voice, outward: 0.0 % lost, jitter 1.0 ms, MOS 4.40",
+        "sip:7495@203.0.113.9:5060 for 300 s more",
+    ):
+        assert words in text and words in page(told(registration=known), PROFILE, "en"), words
+    nothing = told(media=None, nat=None, rtp=None, lifetimes={}, addressing=None)
+    text = "\n".join(lines(nothing, PROFILE, "en"))
+    assert "Measured" not in text, text

@@ -1,6 +1,7 @@
 """The report of a check: one value for programs, and lines for people."""
 
 from natwatch.diagnosis import findings, keepalive, texts
+from natwatch.diagnosis.facts import bracket_text, facts
 
 VERSION = 2
 # What engines told, each under its name; None: not measured. ``lifetimes`` stands beside them.
@@ -116,6 +117,9 @@ def lines(result, profile, language, colour=False):
     for number, step in enumerate(result["advice"]):
         text = texts.say(texts.ADVICE, step["step"], language, step["values"])
         told.append("%d. %s (%s)" % (number + 1, text, step["requirement"]))
+    measured = facts(result, language)
+    if measured:
+        told += ["", texts.say(texts.WORDS, "measured", language)] + measured
     if result["left_out"]:
         told += ["", left_out_text(result, language)]
     return told + ["", texts.say(texts.WORDS, "support", language, profile["support"])]
@@ -166,7 +170,7 @@ def _shown(finding):
         elif name == "changes":
             values[name] = _changes_text(value)
         elif name in ("sip", "other"):
-            values[name] = _bracket_text(value)
+            values[name] = bracket_text({"lo": value[0], "hi": value[1]})
         elif name == "bindings":
             values[name] = ", ".join([binding["contact"] for binding in value])
         elif name == "registrar":
@@ -192,8 +196,3 @@ def _changes_text(changes):
             text = "%s: '%s' -> '%s'" % (method, before, after)
             parts.append(text + (" (+%d)" % more if more else ""))
     return "; ".join(parts)
-
-
-def _bracket_text(bracket):
-    lo, hi = bracket
-    return "≥ %.1f" % lo if hi is None else "%.1f-%.1f" % (lo, hi)
