@@ -168,15 +168,22 @@ class Stage:
         ]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
-    def check(self, device: str, interpreter: str, *options: str) -> subprocess.Popen[Any]:
-        """`natwatch check --json`, started; its report stands on its standard output."""
-        key_file = self.folder / f"{device}.key"
-        key_file.write_text(device_key(self.master, device).hex())
-        argv = [
-            *(*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json"),
-            *("--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)),
-            *("--profile", str(PROFILE), *options),
-        ]
+    def check(
+        self, device: str, interpreter: str, *options: str, site: dict[str, Any] | None = None
+    ) -> subprocess.Popen[Any]:
+        """`natwatch check --json`, started; its report stands on its standard output.
+
+        *site*: fields of the device's configuration about the customer's line.
+        """
+        argv = [*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json", *options]
+        if site:
+            path = self.configure(device, profile=str(PROFILE), **site)
+            argv += ["--config", str(path)]
+        else:
+            key_file = self.folder / f"{device}.key"
+            key_file.write_text(device_key(self.master, device).hex())
+            argv += ["--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)]
+            argv += ["--profile", str(PROFILE)]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
     def start_adapter(
