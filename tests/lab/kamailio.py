@@ -12,6 +12,12 @@ RPC_PORT = 5080
 FLOW_TIMER = 25  # seconds; phones that do RFC 5626 send a keepalive after 80 to 100 % of them
 RPC_URL = f"http://127.0.0.1:{RPC_PORT}/RPC"  # on the registrar's host only
 
+# Nothing but our one question, as docs/operator.md tells operators to.
+QUESTION = (
+    r"""$rb =~ "^\\{\"jsonrpc\": \"2.0\", \"method\": \"ul.lookup\", """
+    r'''\"params\": \\[\"location\", \"[^\"]*\"], \"id\": [0-9]+}$"'''
+)
+
 _TEMPLATE = """\
 #!KAMAILIO
 log_stderror=yes
@@ -72,8 +78,11 @@ request_route {{
 }}
 
 event_route[xhttp:request] {{
-    if ($hu =~ "^/RPC") {{ jsonrpc_dispatch(); }}
-    else {{ xhttp_reply("404", "Not Found", "text/plain", "not here\\n"); }}
+    if ({question}) {{
+        jsonrpc_dispatch();
+    }} else {{
+        xhttp_reply("403", "Forbidden", "text/plain", "ul.lookup only\\n");
+    }}
 }}
 """
 
@@ -91,6 +100,7 @@ def write(folder: Path, address: str, users: Mapping[str, str], algorithm: str) 
             rpc_port=RPC_PORT,
             algorithm=algorithm,
             flow_timer=FLOW_TIMER,
+            question=QUESTION,
             users=_accounts(users),
         )
     )

@@ -1,6 +1,7 @@
 """A real adapter on a host of its own, and a real registrar."""
 
 import contextlib
+import http.client
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from tests.lab import (
     adapter,
     kamailio,
 )
-from tests.lab.stage import Stage, stop, wait_for
+from tests.lab.stage import ROOT, Stage, stop, wait_for
 
 Address = tuple[str, int]
 
@@ -209,6 +210,30 @@ def support_asks(stage: Stage, user: str = "7001") -> tuple[int, str]:
     )
     out, _ = process.communicate(timeout=20)
     return process.returncode, out
+
+
+@pytest.mark.lab
+def test_the_registrar_answers_our_one_question_and_no_other_command() -> None:
+    assert kamailio.QUESTION in (ROOT / "docs/operator.md").read_text()
+    with Lab(HOME_ADAPTER) as lab:
+        Stage(lab).start_kamailio({"7001": "secret"})
+        lookup = (
+            '{"jsonrpc": "2.0", "method": "ul.lookup", "params": ["location", "7001"], "id": 1}'
+        )
+        for call, answered in (
+            (lookup, True),
+            (lookup.replace("ul.lookup", "ul.rm"), False),
+            (lookup[:-1] + ', "method": "ul.flush"}', False),
+            ('{"method": "core.kill", "x": ' + lookup + "}", False),
+            (lookup.replace('"7001"', '"7001", "x"'), False),
+        ):
+            with lab.on("provider"):
+                connection = http.client.HTTPConnection("127.0.0.1", kamailio.RPC_PORT, timeout=5)
+                connection.request("POST", "/RPC", call)
+            response = connection.getresponse()
+            assert (b"AOR not found" in response.read()) == answered, call
+            assert (response.status == 403) == (not answered), call
+            connection.close()
 
 
 @pytest.mark.lab
