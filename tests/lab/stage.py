@@ -13,14 +13,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from natwatch.wire.auth import device_key
+from natwatch_provider.registrar.kamailio import Binding, Kamailio, RegistrarError
 from natwatch_provisioning.authority import Authority
 from natwatch_provisioning.broker import write_configuration
-from tests.lab import adapter
+from tests.lab import adapter, kamailio
 from tests.lab.lab import Lab, LabError
 from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B, REGISTRAR
 
@@ -110,6 +111,24 @@ class Stage:
         process = self.spawn("collector", "provider", argv)
         self.expect("collector", "broker.*connected|connected.*broker|listening", 20)
         return process
+
+    def start_kamailio(
+        self, users: Mapping[str, str], algorithm: str = "MD5"
+    ) -> subprocess.Popen[Any]:
+        """A registrar at REGISTRAR port 5060 (UDP, TCP) for *users*, passwords by name.
+
+        *algorithm* of its challenges: MD5 or SHA-256. It grants from 5 s to an hour.
+        """
+        argv = kamailio.write(self.folder / "kamailio", REGISTRAR, users, algorithm)
+        process = self.spawn("kamailio", "provider", argv)
+        wait_for(self._kamailio_answers, 20, "Kamailio to answer", lambda: self.log("kamailio"))
+        return process
+
+    def _kamailio_answers(self) -> bool:
+        try:
+            return self.bindings("nobody") == []
+        except RegistrarError:
+            return False
 
     # The customer's side
 
@@ -215,6 +234,11 @@ class Stage:
         """What `natwatch-noc … --json` prints, parsed."""
         argv = [str(_PROGRAMS / "natwatch-noc"), "--database", self.database, *arguments, "--json"]
         return json.loads(self.lab.run("provider", argv))
+
+    def bindings(self, user: str) -> list[Binding]:
+        """What Kamailio's location table holds of *user* now."""
+        with self.lab.on("provider"):
+            return Kamailio(kamailio.RPC_URL).bindings(user)
 
     def baseline(self, device: str) -> bool:
         """Whether the collector has three brackets of *device*, enough to see a shrink."""
