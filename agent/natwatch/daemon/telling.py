@@ -1,5 +1,7 @@
 """Results as plain lines for people."""
 
+from natwatch.diagnosis.report import ranges_text
+
 
 def progress(state):
     """One plain line from a search's progress()."""
@@ -91,3 +93,44 @@ def keepalives(found):
 def advice(found):
     """One plain line from a keepalive advice."""
     return "advice: %s" % found["reason"]
+
+
+def reach(found):
+    """One plain line from a report of kind "reach"."""
+    if found["reason"]:
+        return "ports: unknown, because: %s" % found["reason"]
+    text = "ports: %d of %d answered now; of %d known " % (
+        found["open"],
+        found["asked"],
+        found["known"],
+    )
+    if found["known_open"] == found["known"]:
+        return text + "none is blocked"
+    return text + "are blocked: %s" % ranges_text(found["blocked"])
+
+
+def doubted(ports):
+    """One plain line about *ports* that one sample found silent."""
+    return "ports: %d gave no answer, among them %d; asking a second time" % (len(ports), ports[0])
+
+
+def media(found):
+    """One plain line from a result of kind "media"."""
+    text = "voice stream at port %d: " % found["port"]
+    if found["out"] is None and found["in"] is None:
+        return text + "unknown, because: %s" % found["reason"]
+    ways = []
+    for way in ("out", "in"):
+        told = found[way]
+        if told is None:
+            ways.append("%s unknown" % way)
+        else:
+            values = (way, told["mos"]["g711"], told["loss_percent"], told["jitter"])
+            ways.append("%s MOS %.1f, %.1f %% lost, jitter %.1f ms" % values)
+    return text + "; ".join(ways)
+
+
+def check(found):
+    """One plain line from a report of kind "check"."""
+    text = "verdict: %s" % found["verdict"]
+    return text + (" (%s)" % ", ".join(found["codes"]) if found["codes"] else "")
