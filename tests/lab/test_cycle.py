@@ -60,6 +60,7 @@ def test_blocked_voice_ports_reach_the_noc_and_their_end_makes_the_line_ready_ag
 
         found = wait_for(ready, 240, "a line that is ready", lambda: stage.log("box"), every=1)
         assert found["reach"]["blocked"] == [], found
+        assert found["reach"]["bytes"] <= 144 * found["reach"]["asked"], found
         states = found["check"]["requirements"]
         assert states["R2"] == states["R3"] == "met", states
         assert states["R5"] == states["R7"] == "not measured", states

@@ -20,8 +20,8 @@ CHECK_BYTES = 6000  # three teeth
 SURVEY_BYTES = {
     "nat": 10000,  # with the classic test
     "keepalives": 10000,
-    "reach": 3500,  # 24 ports, of which an open one costs 132 bytes and a blocked one 144
-    "sweep": 270000,  # 2,001 ports, the same
+    "reach": 4000,  # 24 ports at 132 bytes (144 a blocked one), and the report
+    "sweep": 270000,  # 2,004 ports
     "media": 61000,  # 3 s, 150 packets of 200 bytes each way
 }
 KEEPALIVE_BYTES = 36  # of the resident flow, with what now and then answers
