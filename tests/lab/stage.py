@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 from natwatch.wire.auth import device_key
 from natwatch_provisioning.authority import Authority
 from natwatch_provisioning.broker import write_configuration
+from tests.lab import adapter
 from tests.lab.lab import Lab, LabError
-from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B
+from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B, REGISTRAR
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "provisioning/profiles/enforta.json"
@@ -36,7 +37,10 @@ _MOSQUITTO = "/usr/sbin/mosquitto"
 
 
 class Stage:
-    """The provider's side on host ``provider``, agents on host ``phone``."""
+    """The provider's side on host ``provider``, agents on ``phone``, a SIP adapter on ``adapter``.
+
+    The adapter's host stands in HOME_ADAPTER and CARRIER_ADAPTER.
+    """
 
     def __init__(self, lab: Lab, secure: bool = True) -> None:
         self.lab = lab
@@ -174,6 +178,29 @@ class Stage:
             *("--profile", str(PROFILE), *options),
         ]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
+
+    def start_adapter(
+        self,
+        user: str | None = None,
+        password: str | None = None,
+        registrar: str = REGISTRAR,
+        *,
+        expires: int = 600,
+        keepalive: bool = False,
+        port: int = 5060,
+    ) -> subprocess.Popen[Any]:
+        """baresip, which answers OPTIONS at *port*; with *user* and *password* it registers too.
+
+        *expires*: seconds that it asks for; it registers again a little before. *keepalive*: it
+        keeps its binding open by STUN to the registrar meanwhile.
+        """
+        if (user is None) != (password is None):
+            raise LabError("expected user and password or neither, found one; name both")
+        settings = adapter.Settings(port, registrar, user, password, expires, keepalive)
+        argv = adapter.write(self.folder / "adapter", settings)
+        process = self.spawn("adapter", "adapter", argv)
+        self.expect("adapter", adapter.READY, 20)
+        return process
 
     # What can be seen
 
