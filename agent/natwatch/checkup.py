@@ -9,8 +9,9 @@ lifetimes, which take as long as the NAT's timer.
 from natwatch import port
 from natwatch.commands import Outcome
 from natwatch.daemon import telling
+from natwatch.diagnosis.findings import ENGINES
 from natwatch.diagnosis.page import page
-from natwatch.diagnosis.report import ENGINES, lines, report
+from natwatch.diagnosis.report import lines, report
 from natwatch.oneshot import measure, write_log
 from natwatch.port import network
 from natwatch.probes.addressing import addressing

@@ -6,8 +6,7 @@ What the daemon does not ask by itself stays "not measured" (docs/telemetry.md, 
 import json
 
 from natwatch.daemon.sampling import STALE
-from natwatch.diagnosis.findings import findings, requirements, verdict
-from natwatch.diagnosis.report import ENGINES
+from natwatch.diagnosis.findings import ENGINES, findings, requirements, verdict
 from natwatch.probes.addressing import addressing
 
 _DAY = 86400 * 1000  # ms
@@ -29,7 +28,7 @@ class Standing:
         self._told_at = None
 
     def keep(self, name, result, now):
-        """The latest *result* of the engine *name*, of diagnosis.report.ENGINES."""
+        """The latest *result* of the engine *name*, of diagnosis.findings.ENGINES."""
         self._found[name] = (result, now)
 
     def lifetime(self, result, now):

@@ -1,7 +1,5 @@
 """Results as plain lines for people."""
 
-from natwatch.diagnosis.report import ranges_text
-
 
 def progress(state):
     """One plain line from a search's progress()."""
@@ -106,7 +104,10 @@ def reach(found):
     )
     if found["known_open"] == found["known"]:
         return text + "none is blocked"
-    return text + "are blocked: %s" % ranges_text(found["blocked"])
+    return text + "%d are blocked: %s" % (
+        found["known"] - found["known_open"],
+        ", ".join(["%d-%d" % (low, high) for low, high in found["blocked"]]),
+    )
 
 
 def doubted(ports):
