@@ -10,12 +10,13 @@ lifetimes, which take as long as the NAT's timer.
 from natwatch import port
 from natwatch.commands import Outcome
 from natwatch.daemon import telling
+from natwatch.diagnosis.findings import ENGINES
 from natwatch.diagnosis.page import page
-from natwatch.diagnosis.report import ENGINES, lines, report
+from natwatch.diagnosis.report import lines, report
 from natwatch.oneshot import measure, write_log
 from natwatch.port import network
 from natwatch.probes.adapter import Adapter
-from natwatch.probes.addressing import LOOPBACK, addressing, kind_of
+from natwatch.probes.addressing import addressing, kind_of
 from natwatch.probes.alg import Alg
 from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.dns import Dns
@@ -24,7 +25,7 @@ from natwatch.probes.filtering import Filtering
 from natwatch.probes.forward import Forward
 from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
-from natwatch.probes.mapping import Mapping
+from natwatch.probes.mapping import ONE_BINDING, Mapping
 from natwatch.probes.media import Media
 from natwatch.probes.reach import Reach, ports_of
 from natwatch.probes.registration import Registration
@@ -39,7 +40,6 @@ _CANDIDATES = 4  # voice ports, of which the first that is open gets the voice s
 _TALK, _TALK_QUICK = 30, 10  # s of the voice stream
 _SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
 _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
-_ENOUGH = ("endpoint-independent", "none")  # mappings under which one socket is one binding
 
 
 class Checkup:
@@ -94,10 +94,7 @@ class Checkup:
         return [low for low, _ in single if low not in blocked][0], here.mapped
 
     def _addressing(self, mapped):
-        local = network.local_address(self.address)
-        if local is None:  # MicroPython cannot ask a socket
-            own = [one for one in network.own_addresses() if kind_of(one) != LOOPBACK]
-            local = own[0] if len(own) == 1 else None
+        local = network.address_towards(self.address)
         public = None if mapped is None else mapped[0]
         return addressing(local, network.gateway(), public, self.profile["inner"])
 
@@ -142,7 +139,7 @@ class Checkup:
     def _ask_rest(self, session, voice):
         """*voice*: the port for the voice stream, in a list, empty where none is open."""
         nat = self.measured["nat"] or {"mapping": None}
-        whole = nat["mapping"] in _ENOUGH and not self.quick
+        whole = nat["mapping"] in ONE_BINDING and not self.quick
         sweep = Reach(
             self.address, [self.profile["ports"]["rtp"]], port.random, None if whole else _SAMPLE
         )

@@ -138,13 +138,17 @@ def run(arguments):
     """natwatch run: the daemon."""
     # Imported here: one measurement needs none of it, and a router's memory is small.
     from natwatch.daemon import assembly
+    from natwatch.diagnosis.profile import ProfileError
 
     path = options(arguments, {"--config": None})["--config"]
     if path is None:
         raise UsageError("run: expected --config FILE, found nothing")
     settings = config.load(path)
     boot = port.random(8).hex()
-    service = assembly.assemble(settings, boot, say)
+    try:
+        service = assembly.assemble(settings, boot, say)
+    except ProfileError as error:
+        raise UsageError("%s: field profile: %s" % (path, error))
     port.end_on_termination()
     try:
         service.start()

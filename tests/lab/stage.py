@@ -240,6 +240,11 @@ class Stage:
         with self.lab.on("provider"):
             return Kamailio(kamailio.RPC_URL).bindings(user)
 
+    def noc_page(self, device: str) -> str:
+        """What `natwatch-noc device` shows people of *device*."""
+        argv = [str(_PROGRAMS / "natwatch-noc"), "--database", self.database, "device", device]
+        return self.lab.run("provider", argv)
+
     def baseline(self, device: str) -> bool:
         """Whether the collector has three brackets of *device*, enough to see a shrink."""
         if not self.noc("devices"):

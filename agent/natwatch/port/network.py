@@ -61,6 +61,15 @@ def local_address(destination):
             probe.close()
 
 
+def address_towards(destination):
+    """local_address(), or where nobody can tell the machine's only address, if it has one."""
+    local = local_address(destination)
+    if local is None:
+        own = [one for one in own_addresses() if not one.startswith("127.")]
+        local = own[0] if len(own) == 1 else None
+    return local
+
+
 def own_addresses():
     """The machine's IPv4 addresses, sorted; empty where they cannot be known.
 
