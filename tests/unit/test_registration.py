@@ -147,6 +147,10 @@ def test_a_proxy_that_asks_as_well_is_answered_as_well():
     registrar = made(proxy=True)
     assert state(registrar) == ("ok", 200, "MD5")
     assert with_credentials(registrar) == 2
+    last = registrar.requests[-1][1]
+    # The proxy's nonce is used again, the registrar's for the first time.
+    assert "nc=00000002" in last.get("proxy-authorization")
+    assert "nc=00000001" in last.get("authorization")
 
 
 def test_an_account_without_password_at_the_registrar_is_ok():

@@ -168,7 +168,6 @@ class Registration:
             asked.rtt = now - asked.first
         if response.status < 200:
             asked.provisional = response.status
-            asked.gap = _T2
             asked.timer = min(now + _T2, asked.first + _PATIENCE)
             return
         self._transaction = None
