@@ -85,6 +85,7 @@ class Registrar:
         self.silent = set()  # methods
         self.stale = 0  # so many nonces are called stale, though the digest is right
         self.always_stale = False
+        self.once = False  # a nonce serves once, and a second use is refused without stale
         self.mangle = None  # bytes -> bytes of every answer
         self.locations = {}  # user -> {contact URI: (until s, received)}
         self.requests = []  # (method, Message)
@@ -131,6 +132,8 @@ class Registrar:
         if self.stale or self.always_stale:
             self.stale -= 1
             return 401, self._challenges("WWW-Authenticate", ", stale=TRUE")
+        if self.once:
+            self._nonces += 1
         return None
 
     def _challenges(self, name, stale):

@@ -280,13 +280,23 @@ def test_without_a_password_or_in_the_hour_only_options_is_asked():
 
 def test_loss_repeats_requests_and_never_makes_a_wrong_password():
     seen = set()
-    for seed in range(1, 60):
-        result, engine, _ = ask(loss=250, seed=seed)
+    for seed in range(1, 120):
+        result, engine, _ = ask(made(once=seed % 2 == 0), loss=250, seed=seed)
         assert not engine.failed, seed
         seen.add(result["register"]["state"])
         if result["options"]["rtt"] is not None:
             assert result["options"]["rtt"] == 20, "no time from a repeated request"
     assert seen <= {"ok", "no answer"} and "ok" in seen, seen
+
+
+def test_a_wrong_password_on_a_lossy_line_is_sent_few_times_and_never_ok():
+    sent, seen = 0, []
+    for seed in range(1, 60):
+        result, _, registrar = ask(account=dict(ACCOUNT, password="else"), loss=50, seed=seed)
+        sent += with_credentials(registrar)
+        seen.append(result["register"]["state"])
+    assert set(seen) == {"wrong password"}, seen
+    assert sent < 80, "one each, and a few that had to be repeated"
 
 
 def test_answers_that_are_no_answers_are_counted_and_not_believed():
