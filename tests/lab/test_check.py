@@ -204,13 +204,13 @@ def test_a_router_that_drops_fragments_is_told(interpreter: str) -> None:
 
 
 @pytest.mark.lab
-def test_a_check_that_is_cut_short_prints_what_it_has_and_says_so() -> None:
-    # MicroPython started with -m has no handler for SIGINT and ends at once.
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_a_check_that_is_cut_short_prints_what_it_has_and_says_so(interpreter: str) -> None:
     with Lab(HOME) as lab:
         stage = Stage(lab)
         stage.start_reflector()
         html = stage.folder / "report.html"
-        process = stage.check("box", "cpython", "--html", str(html))
+        process = stage.check("box", interpreter, "--html", str(html))
         stage.expect("box", "asking voice ports", 60)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)

@@ -4,21 +4,6 @@ from natwatch.diagnosis import findings, keepalive, texts
 from natwatch.diagnosis.facts import bracket_text, facts
 
 VERSION = 2
-# What engines told, each under its name; None: not measured. ``lifetimes`` stands beside them.
-ENGINES = (
-    "addressing",
-    "adapter",
-    "ports",
-    "rtp",
-    "nat",
-    "alg",
-    "size",
-    "media",
-    "keepalives",
-    "forward",
-    "dns",
-    "registration",
-)
 _COLOURS = {"ready": "32", "findings": "31", "unknown": "33"}
 
 
@@ -38,7 +23,7 @@ def report(measured, profile):
         "left_out": measured["left_out"],
         "cut_short": measured["cut_short"],
     }
-    for name in ENGINES:
+    for name in findings.ENGINES:
         result[name] = measured[name]
     lifetimes = measured["lifetimes"]
     result["lifetimes"] = [lifetimes[key] for key in sorted(lifetimes) if lifetimes[key]]
