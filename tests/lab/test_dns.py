@@ -54,7 +54,7 @@ def test_right_addresses_are_ok_and_every_one_is_named(interpreter: str) -> None
         assert (first["target"], first["a"]) == ("sip1.operator.example", [REFLECTOR_A]), found
         assert (second["port"], second["a"]) == (5070, [REFLECTOR_B]), found
         assert (found["ttl"], found["reason"], found["outside"]) == (120, None, []), found
-        assert found["second_answers"] == [] and found["counters"] == {}, found
+        assert found["contradictions"] == [] and found["counters"] == {}, found
         questions = [line for line in stage.log("resolver").splitlines() if "query[" in line]
         assert len(questions) == 3, questions
         assert found["ms"] < 2_000, found

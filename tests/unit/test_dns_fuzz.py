@@ -118,4 +118,4 @@ def test_the_engine_ends_in_time_with_a_result_that_agrees_with_itself(events):
     assert (result["state"] == "wrong") == bool(wrong), result
     assert (result["state"] == "ok") == (bool(named) and not wrong), result
     assert result["state"] in ("ok", "wrong") or result["reason"], result
-    assert len(result["srv"]) <= 4 and len(result["second_answers"]) <= 16, result
+    assert len(result["srv"]) <= 4 and len(result["contradictions"]) <= 16, result
