@@ -1,8 +1,8 @@
 """How a call sounds: the E-model of ITU-T G.107 (06/2015), from delay and loss to R and MOS.
 
-Every parameter that is not an argument has the default of G.107's table 3; section
-numbers are G.107's. Codecs: G.113, appendix I. The echo path is as long as the talker's path and back
-(T = Ta, Tr = 2 Ta), as in G.107's own figures; the advantage factor A is 0.
+Every parameter that is not an argument has G.107's default; section numbers are G.107's. Codecs:
+G.113, appendix I. The echo takes the talker's path and back (T = Ta, Tr = 2 Ta), as in G.107's own
+figures; the advantage factor A is 0.
 """
 
 import math
