@@ -83,12 +83,14 @@ class Hold:
     The delay counts from the reflector's last answer, or from the request if it must not answer.
     *tag*, 4 bytes, names the control flow that gets the witnesses: one with the same CONTROL.
     *collect*: keep a copy of whatever else comes on this binding, for FETCH. *reply*: answer real
-    SIP on it as a server would, and keep copies of these answers as well.
+    SIP on it as a server would, and keep copies of these answers as well. *reflect*: send back
+    the media packets that come on it (natwatch.wire.media), until it is pushed or canceled.
     """
 
     def __init__(
-        self, answer, delay, copies, source=0, tag=b"\0\0\0\0", collect=False, reply=False
-    ):
+        self, answer, delay, copies, source=0, tag=b"\0\0\0\0", collect=False, reply=False,
+        reflect=False,
+    ):  # fmt: skip
         self.answer = answer
         self.delay = delay
         self.copies = copies
@@ -96,6 +98,7 @@ class Hold:
         self.tag = tag
         self.collect = collect
         self.reply = reply
+        self.reflect = reflect
 
 
 class Fetch:
@@ -145,7 +148,10 @@ OUTCOMES = ("unseen", "held", "pushed", "canceled", "stale nonce", "wrong addres
 
 
 class Record:
-    """What the reflector knows of one transaction: counts, last idle time (ms), mapped address."""
+    """What the reflector knows of one transaction: counts, last idle time (ms), mapped address.
+
+    Of a reflecting tooth that was not pushed *idle* is how many media packets came.
+    """
 
     def __init__(self, txid, outcome, requests=0, answers=0, copies=0, idle=0, mapped=None):
         self.txid = txid
@@ -315,7 +321,8 @@ def _unpack_txids(value, _txid):
 
 
 def _pack_hold(hold, _txid):
-    flags = (1 if hold.answer else 0) | (2 if hold.collect else 0) | (8 if hold.reply else 0)
+    flags = (1 if hold.answer else 0) | (2 if hold.collect else 0)
+    flags |= (4 if hold.reflect else 0) | (8 if hold.reply else 0)
     return struct.pack(">BBBBI", flags, hold.source, hold.copies, 0, hold.delay) + hold.tag
 
 
@@ -323,7 +330,8 @@ def _unpack_hold(value, _txid):
     _need(value, 12, 12, "HOLD")
     flags, source, copies, _, delay = struct.unpack(">BBBBI", value[:8])
     tag = bytes(value[8:])
-    return Hold(bool(flags & 1), delay, copies, source, tag, bool(flags & 2), reply=bool(flags & 8))
+    collect, reflect, reply = [bool(flags & bit) for bit in (2, 4, 8)]
+    return Hold(bool(flags & 1), delay, copies, source, tag, collect, reply, reflect)
 
 
 def _pack_times(times, _txid):

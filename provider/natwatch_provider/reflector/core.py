@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 
-from natwatch.wire import sip, stun
+from natwatch.wire import media, sip, stun
 from natwatch.wire.auth import device_key, valid_device_id
 from natwatch_provider.reflector import answers, envelope, holds, plain
 from natwatch_provider.reflector.control import Controls, Siblings
@@ -40,6 +40,7 @@ class Reflector:
     ) -> None:  # fmt: skip
         self.counters: Counter[str] = Counter()
         self._layout = layout
+        self._wall = wall
         self._draw = draw
         self._nonces = Nonces(secret)
         self._holds = Holds()
@@ -63,6 +64,11 @@ class Reflector:
         if counter := self._forwards.receive(data, source, local):
             return self._drop(counter)
         arrival = Arrival(source, local, now, ttl, dscp)
+        if local[1] in self._layout.media:
+            voice = self._voice(data, arrival)
+            if voice is not None:
+                self.counters[voice[0]] += 1
+                return voice[1]
         try:
             request = envelope.read(data, local[1] == self._layout.sip)
         except stun.StunError as error:
@@ -125,6 +131,20 @@ class Reflector:
     def _drop(self, counter: str) -> list[Datagram]:
         self.counters[counter] += 1
         return []
+
+    def _voice(self, data: bytes, arrival: Arrival) -> tuple[str, list[Datagram]] | None:
+        """A counter and the answer to a packet of a stream or of STAMP, None if it is neither."""
+        source, local, now = arrival.source, arrival.local, arrival.now
+        if media.looks_like_rtp(data) and (stream := self._holds.streams.find(source, local)):
+            counter, answer = stream.reflect(data, now)
+        elif not media.looks_like_stamp(data):
+            return None
+        elif self._limits.stranger(source[0], now):
+            self._collect(data, arrival)
+            counter, answer = "stamp", media.stamp_answer(data, self._wall(), arrival.ttl)
+        else:
+            return "limited_prefix", []
+        return counter, [] if answer is None else [Datagram(local, source, answer)]
 
     def _collect(self, data: bytes, arrival: Arrival) -> tuple[str | None, list[Datagram]]:
         """A counter, if the datagram came on the binding of a tooth that collects; and the answer,
@@ -234,6 +254,8 @@ class Reflector:
             ("refused_copies", not 1 <= hold.copies <= holds.MAX_COPIES),
             ("refused_source", hold.source & ~stun.CHANGE_IP not in _SOURCES),
             ("refused_earlier", not holds.possible_rounds(earlier, hold.delay)),
+            ("refused_port", hold.reflect and arrival.local[1] not in self._layout.media),
+            ("refused_streams", hold.reflect and self._holds.streams.no_room(name)),
             ("refused_outstanding", self._holds.outstanding(name) >= holds.MAX_OUTSTANDING),
         ):
             if wrong:
