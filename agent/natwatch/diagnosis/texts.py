@@ -291,6 +291,10 @@ FACTS = {
         " %(g729).2f (G.729)",
     ),
     "registered": (
+        "The operator's server holds %(contact)s",
+        "На сервере оператора: %(contact)s",
+    ),
+    "registered until": (
         "The operator's server holds %(contact)s for %(expires)s s more",
         "На сервере оператора: %(contact)s, ещё %(expires)s с",
     ),
