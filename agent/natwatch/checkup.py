@@ -12,6 +12,7 @@ from natwatch.commands import Outcome
 from natwatch.daemon import telling
 from natwatch.diagnosis.findings import ENGINES
 from natwatch.diagnosis.page import page
+from natwatch.diagnosis.profile import classes
 from natwatch.diagnosis.report import lines, report
 from natwatch.oneshot import measure, write_log
 from natwatch.port import network
@@ -20,7 +21,6 @@ from natwatch.probes.addressing import addressing, kind_of
 from natwatch.probes.alg import Alg
 from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.dns import Dns
-from natwatch.probes.engine import CLASSES
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.forward import Forward
 from natwatch.probes.keepalives import Keepalives
@@ -67,7 +67,8 @@ class Checkup:
             return False
         first, mapped = reached
         self.measured["addressing"] = self._addressing(mapped)
-        session = Session(self.device, self.key, self.address, port.random, first)
+        ports = classes(self.profile)
+        session = Session(self.device, self.key, self.address, port.random, first, ports)
         voice = self._ask_nat(session)
         self._ask_rest(session, voice)
         return True
@@ -149,7 +150,8 @@ class Checkup:
         if self.quick:
             limit = limits["default"] + 2
             self._leave_out("lifetimes", seconds=limit)
-        searches = [Lifetime(session, key, limit * 1000, _BINDINGS, _PACE) for key in self._keys()]
+        keys = self._keys(session.ports)
+        searches = [Lifetime(session, key, limit * 1000, _BINDINGS, _PACE) for key in keys]
         asked = [("rtp", sweep), ("keepalives", Keepalives(session))]
         asked += [
             ("media", Media(session, one, _TALK_QUICK if self.quick else _TALK)) for one in voice
@@ -201,10 +203,10 @@ class Checkup:
             found = [None] * len(asked)
         return dict([(name, found[index]) for index, (name, _) in enumerate(asked)])
 
-    def _keys(self):
+    def _keys(self, ports):
         """The keys whose port is open: a blocked one would be searched for without end."""
         blocked = ports_of(self.measured["ports"][0]["blocked"])
-        return [key for key in KEYS if CLASSES[key[0]][0] not in blocked]
+        return [key for key in KEYS if ports[key[0]][0] not in blocked]
 
     def _leave_out(self, what, **values):
         """Note that something was not asked; *what* is a name of diagnosis.texts.LEFT_OUT."""

@@ -11,7 +11,7 @@ import time
 
 from natwatch import VERSION, config, port
 from natwatch.oneshot import write_log
-from natwatch.probes.engine import CLASSES
+from natwatch.probes.session import CLASSES
 from natwatch.wire.auth import valid_device_id
 
 _HELP = """natwatch %s: what does this network's NAT do to UDP, and how long does it keep a binding?

@@ -6,9 +6,9 @@ docs/configuration.md lists the fields for people; the table below is what decid
 
 import json
 
-from natwatch.probes.engine import CLASSES
 from natwatch.probes.keepalives import KINDS
 from natwatch.probes.refreshed import REFRESHED
+from natwatch.probes.session import CLASSES
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
 from natwatch.wire.auth import valid_device_id
 from natwatch.wire.ipv4 import number_of

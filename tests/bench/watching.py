@@ -29,7 +29,9 @@ _PLAIN = 12  # s, the timer of the labs that look at the defaults and at the loo
 _EVERY = 300  # s between two looks or surveys, in the lab that counts them
 _CYCLES = 2
 _WATCHING = re.compile(r"watching, one round every ([\d.]+) s")
-_LOOKED = re.compile(r"^\S+ (udp/\w+ \w+: (?:alive|unknown)|keepalives to 5060|mapping)", re.M)
+_LOOKED = re.compile(
+    r"^\S+ (udp/\w+ \w+: (?:alive|unknown)|keepalives to the SIP port|mapping)", re.M
+)
 
 _NEEDED = {"device": "box", "reflector": {"address": "192.0.2.1", "key": "00" * 32}}
 _DEFAULTS: dict[str, Any] = config.check(_NEEDED)

@@ -43,8 +43,9 @@ class Stage:
     The adapter's host stands in HOME_ADAPTER and CARRIER_ADAPTER.
     """
 
-    def __init__(self, lab: Lab, secure: bool = True) -> None:
+    def __init__(self, lab: Lab, secure: bool = True, profile: Path = PROFILE) -> None:
         self.lab = lab
+        self.profile = profile
         self.secure = secure  # False: a broker without TLS, to see what TLS costs
         self.folder = lab.scratch
         self.database = f"sqlite:///{self.folder}/natwatch.db"
@@ -58,6 +59,7 @@ class Stage:
         key_file.write_text(self.master.hex())
         key_file.chmod(0o600)
         argv = [str(_PROGRAMS / "natwatch-reflector"), "--key-file", str(key_file)]
+        argv += ["--profile", str(self.profile)]
         for address in (REFLECTOR_A, REFLECTOR_B):
             argv += ["--address", address]
         process = self.spawn("reflector", "provider", argv)
@@ -101,7 +103,7 @@ class Stage:
         argv = [
             *(str(_PROGRAMS / "natwatch-collector"), "--database", self.database),
             *("--broker", f"{BROKER}:{SERVICE_PORT}"),
-            *("--profile", str(PROFILE), "--baseline-days", "0"),
+            *("--profile", str(self.profile), "--baseline-days", "0"),
         ]
         if self.secure:
             services = self.folder / "services"
@@ -196,13 +198,13 @@ class Stage:
         """
         argv = [*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json", *options]
         if site:
-            path = self.configure(device, profile=str(PROFILE), **site)
+            path = self.configure(device, profile=str(self.profile), **site)
             argv += ["--config", str(path)]
         else:
             key_file = self.folder / f"{device}.key"
             key_file.write_text(device_key(self.master, device).hex())
             argv += ["--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)]
-            argv += ["--profile", str(PROFILE)]
+            argv += ["--profile", str(self.profile)]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
     def start_adapter(

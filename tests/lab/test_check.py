@@ -3,13 +3,14 @@
 import json
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from tests.lab import CARRIER, HOME, R2, Lab
-from tests.lab.stage import ROOT, Stage
+from tests.lab.stage import PROFILE, ROOT, Stage
 
 SCHEMA = json.loads((ROOT / "docs/check.schema.json").read_text())
 NOTES = {
@@ -18,11 +19,15 @@ NOTES = {
 
 
 def run(
-    prepare: Callable[[Lab], None], interpreter: str, *options: str, topology: Any = HOME
+    prepare: Callable[[Lab], None],
+    interpreter: str,
+    *options: str,
+    topology: Any = HOME,
+    profile: Path = PROFILE,
 ) -> tuple[int, dict[str, Any]]:
     """(exit status, report) of one check behind NATs that *prepare* has set."""
     with Lab(topology) as lab:
-        stage = Stage(lab)
+        stage = Stage(lab, profile=profile)
         prepare(lab)
         stage.start_reflector()
         process = stage.check("box", interpreter, *options)
@@ -234,3 +239,25 @@ def test_without_a_reflector_the_status_is_three_and_a_sentence_says_where(
         process.communicate(timeout=60)
         assert process.returncode == 3, stage.log("box")
         assert "no answer from 109.69.176.130 at ports 3478, 3479, 5060" in stage.log("box")
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_another_operator_is_another_file_with_other_ports_and_no_code_changed(
+    interpreter: str,
+) -> None:
+    ports = "5070, 3400, 3401, 20000-20400"
+
+    def prepare(lab: Lab) -> None:
+        lab.router.set_timers(udp=45, stream=120)
+        lab.router.set_filter(allow=[("udp", "109.69.176.128/25", ports)], drop=[("udp", "20200")])
+
+    another = Path(__file__).parent / "another-operator.json"
+    status, report = run(prepare, interpreter, profile=another)
+    assert status == 1 and codes(report) - NOTES == {"reach.blocked.rtp"}, report["findings"]
+    found = evidence(report, "reach.blocked.rtp")
+    assert found["blocked"] == [[20200, 20200]] and found["asked"] == 401, found
+    assert report["operator"] == "Any Phone", report
+    assert 15 <= report["keepalive"]["interval_s"] <= 22, report["keepalive"]
+    for name in ("R0", "R1", "R3", "R4", "R5", "R6"):
+        assert state(report, name) in ("met", "noted"), (name, report["requirements"])

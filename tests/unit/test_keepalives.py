@@ -4,7 +4,7 @@ import hashlib
 
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
-from natwatch.probes.keepalives import KINDS, PORT, Keepalives, judge
+from natwatch.probes.keepalives import KINDS, Keepalives, judge
 from natwatch.probes.session import Session
 from natwatch.wire import sip, stun
 
@@ -19,7 +19,7 @@ def measure(router=None, loss=0, seed=1, prepare=None):
         receive = world.reflector.receive
 
         def through(data, source, local, now):
-            data = router(data) if local[1] == PORT else data
+            data = router(data) if local[1] == 5060 else data
             if data is not None:
                 receive(data, source, local, now)
 

@@ -8,12 +8,13 @@ from natwatch.daemon.findings import Findings
 from natwatch.daemon.loop import Loop
 from natwatch.daemon.surveys import Surveys
 from natwatch.diagnosis import keepalive
+from natwatch.diagnosis.profile import classes
 from natwatch.probes.bracket import seconds
 from natwatch.probes.check import Check
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.refreshed import REFRESHED, Refreshed
 from natwatch.probes.resident import Resident
-from natwatch.probes.session import Session
+from natwatch.probes.session import CLASSES, Session
 from natwatch.probes.watch import Watch
 
 _PROGRESS = 15000  # ms between two lines while a search is under way
@@ -30,7 +31,11 @@ class Service:
         self.say = say
         reflector = config["reflector"]
         self.session = Session(
-            config["device"], bytes.fromhex(reflector["key"]), reflector["address"], port.random
+            config["device"],
+            bytes.fromhex(reflector["key"]),
+            reflector["address"],
+            port.random,
+            ports=CLASSES if profile is None else classes(profile),
         )
         self.loop = Loop(self.session)
         self.findings = Findings(self.session, spool)

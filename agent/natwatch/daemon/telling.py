@@ -85,7 +85,7 @@ def resident(found):
 def keepalives(found):
     """One plain line from a result of kind "keepalives"."""
     kinds = ["%s %s" % (kind, found["kinds"][kind]) for kind in sorted(found["kinds"])]
-    return "keepalives to 5060: " + ", ".join(kinds)
+    return "keepalives to the SIP port: " + ", ".join(kinds)
 
 
 def advice(found):

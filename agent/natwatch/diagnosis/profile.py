@@ -132,6 +132,13 @@ def _network(field, value):
     return network
 
 
+def classes(profile):
+    """The ports of *profile* by port class, as probes.session wants them."""
+    ports = profile["ports"]
+    sip, stun = ports["sip"], ports["stun"][0]
+    return {"udp/sip": (sip, sip), "udp/stun": (stun, stun), "udp/rtp": ports["rtp"]}
+
+
 def _apart(networks):
     """Refuse networks, [(field, (first, last)), …], of which two share an address."""
     for index, (field, network) in enumerate(networks):

@@ -17,7 +17,7 @@ import binascii
 from natwatch.probes.collecting import SETTING_UP, WAITING, Collecting
 from natwatch.wire import sip, stun
 
-PORT = 5060
+LOCAL_PORT = 5060  # where phones send from, unless somebody set them otherwise
 METHODS = ("REGISTER", "INVITE")
 UNTOUCHED, REWRITTEN, DROPPED, UNKNOWN = "untouched", "rewritten", "dropped", "unknown"
 
@@ -36,13 +36,13 @@ def message(method, host, address, token):
     body = _SDP % {"address": address} if method == "INVITE" else ""
     lines = [
         "%s sip:%s SIP/2.0" % (method, host),
-        "Via: SIP/2.0/UDP %s:%d;rport;branch=z9hG4bK%s" % (address, PORT, token),
+        "Via: SIP/2.0/UDP %s:%d;rport;branch=z9hG4bK%s" % (address, LOCAL_PORT, token),
         "Max-Forwards: 70",
         "From: <sip:probe@%s>;tag=%s" % (host, token[:8]),
         "To: <sip:probe@%s>" % host,
         "Call-ID: %s@%s" % (token, address),
         "CSeq: 1 %s" % method,
-        "Contact: <sip:probe@%s:%d>" % (address, PORT),
+        "Contact: <sip:probe@%s:%d>" % (address, LOCAL_PORT),
     ]
     lines.append("Content-Type: application/sdp" if body else "Expires: 600")
     lines.append("Content-Length: %d" % len(body))
@@ -58,18 +58,23 @@ class Alg(Collecting):
     """
 
     def __init__(self, session, local, control_port):
-        Collecting.__init__(self, session, (PORT, control_port), _GAP, whole=True, reply=True)
+        Collecting.__init__(
+            self, session, (session.sip_port, control_port), _GAP, whole=True, reply=True
+        )
         self.local = local
-        self._heard_there = {PORT: [], control_port: []}  # port -> bytes that came from it
+        self._heard_there = {
+            session.sip_port: [],
+            control_port: [],
+        }  # port -> bytes that came from it
         self._messages = {}
 
     def local_port(self, _flow):
-        return PORT
+        return LOCAL_PORT
 
     def unsent(self, _flow, number):
         if self.phase == WAITING or self.phase == SETTING_UP:
             text = "local port %d cannot be used (error %s): another program has it"
-            self._give_up(text % (PORT, number), None)
+            self._give_up(text % (LOCAL_PORT, number), None)
 
     def start(self, now):
         self._open(now)

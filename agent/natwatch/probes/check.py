@@ -6,7 +6,7 @@ must say. Where the teeth give no answer, or two, nothing is said but that.
 """
 
 from natwatch.probes.bracket import FLOOR, weigh
-from natwatch.probes.engine import Engine, port_of
+from natwatch.probes.engine import Engine
 from natwatch.probes.refreshed import LONGEST, REFRESHED, after_push
 from natwatch.probes.teeth import ALIVE, EXPIRED, STREAM, Teeth
 
@@ -28,7 +28,7 @@ class Check(Engine):
     def __init__(self, session, key, bracket, pace, extends=None):
         teeth = None
         if key[1] == REFRESHED:
-            teeth = Teeth(session, port_of(key[0], session.random), STREAM, pace)
+            teeth = Teeth(session, session.port_of(key[0]), STREAM, pace)
         Engine.__init__(self, session, key, pace, teeth)
         self.bracket = bracket
         self.extends = extends

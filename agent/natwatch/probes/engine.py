@@ -3,20 +3,6 @@
 from natwatch.probes.bracket import counts, difference
 from natwatch.probes.teeth import Teeth
 
-# Port class -> the lowest and the highest of the reflector's ports that belong to it.
-CLASSES = {"udp/sip": (5060, 5060), "udp/stun": (3478, 3478), "udp/rtp": (8000, 10000)}
-
-
-def port_of(port_class, random):
-    """A port of *port_class*; of several an even one, as RTP takes them (RFC 3550, section 11).
-
-    *random* gives n random bytes. A call's port is drawn anew each time, and so is this one: a
-    router may treat single ports otherwise.
-    """
-    low, high = CLASSES[port_class]
-    drawn = int.from_bytes(random(4), "big")
-    return low + 2 * (drawn % ((high - low) // 2 + 1))
-
 
 class Engine:
     """An engine around a set of teeth of one key, (class, state). *pace*: see Teeth.
@@ -28,7 +14,7 @@ class Engine:
     def __init__(self, session, key, pace, teeth=None):
         self.session = session
         self.key = key
-        self.teeth = teeth or Teeth(session, port_of(key[0], session.random), key[1], pace)
+        self.teeth = teeth or Teeth(session, session.port_of(key[0]), key[1], pace)
         self.done = False
         self._results = []
 

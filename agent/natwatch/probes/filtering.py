@@ -28,7 +28,6 @@ SOURCES = (
     (ADDRESS, stun.CHANGE_IP | stun.CHANGE_PORT),
     (MEDIA, stun.CHANGE_IP | stun.ANY_PORT),
 )
-MEDIA_PORTS = (8000, 10000)
 
 _DELAY = 1000  # ms from the answer to the push
 _REPEATS = (500, 1000, 1800)  # ms after the first sending; then the set-up is given up
@@ -164,7 +163,8 @@ class Filtering(Inquiry):
             self._tell(None, reason, now)
             return
         self._other = other
-        endpoints = ((self.server[0], other[1]), other, (other[0], MEDIA_PORTS[0]))
+        media = (other[0], self.session.ports["udp/rtp"][0])
+        endpoints = ((self.server[0], other[1]), other, media)
         self._pending = [self.questions.ask(1, endpoint, now) for endpoint in endpoints]
         self._step = self._control
 
@@ -222,7 +222,7 @@ class Filtering(Inquiry):
             SAME: (here[0], here[1], here[1]),
             PORT: (here[0], there[1], there[1]),
             ADDRESS: (there[0], there[1], there[1]),
-            MEDIA: (there[0],) + MEDIA_PORTS,
+            MEDIA: (there[0],) + self.session.ports["udp/rtp"],
         }[name]
 
     def _send(self, trial, now):

@@ -1,4 +1,4 @@
-"""Which kinds of keepalive arrive at port 5060, and unchanged.
+"""Which kinds of keepalive arrive at the SIP port, and unchanged.
 
 Adapters keep their binding open with very different datagrams, and some routers and firewalls
 drop some of them: an empty one, four NULs, or any SIP that they do not like. One collecting tooth
@@ -15,7 +15,6 @@ import hashlib
 from natwatch.probes.collecting import Collecting
 from natwatch.wire import stun
 
-PORT = 5060
 ARRIVES, ALTERED, LOST, UNKNOWN = "arrives", "altered", "lost", "unknown"
 
 
@@ -59,14 +58,14 @@ _GOES = 2  # fresh bindings before a kind is called lost
 
 
 class Keepalives(Collecting):
-    """Send every kind to the reflector's port 5060 and ask what came. One result.
+    """Send every kind to the reflector's SIP port and ask what came. One result.
 
     The result: {"kinds": {name: "arrives" | "altered" | "lost" | "unknown"}, "reason": None or a
     sentence about what is unknown, "sent": datagrams, "came": datagrams}.
     """
 
     def __init__(self, session):
-        Collecting.__init__(self, session, (PORT,), _GAP)
+        Collecting.__init__(self, session, (session.sip_port,), _GAP)
         self._goes = []  # one {kind: verdict} for each binding
         self._sent_all = 0
         self._came_all = 0

@@ -21,7 +21,7 @@ The whole costs less than five lifetimes, which is why the push comes half-way a
 """
 
 from natwatch.probes.bracket import FLOOR, geometric, linear, weigh
-from natwatch.probes.engine import Engine, port_of
+from natwatch.probes.engine import Engine
 from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, STREAM, UNKNOWN, Teeth
 
 REFRESHED = "refreshed"
@@ -82,7 +82,7 @@ class Refreshed(Engine):
     """
 
     def __init__(self, session, port_class, limit, bindings, pace):
-        teeth = Teeth(session, port_of(port_class, session.random), STREAM, pace)
+        teeth = Teeth(session, session.port_of(port_class), STREAM, pace)
         Engine.__init__(self, session, (port_class, REFRESHED), pace, teeth)
         self.limit = limit
         self.bindings = bindings

@@ -17,7 +17,7 @@ Each random moment is one question: a push of three copies (an INVITE is repeate
 A registration is a tooth with EARLIER rounds (docs/protocol.md), a transaction of its own.
 """
 
-from natwatch.probes.keepalives import KINDS, PORT
+from natwatch.probes.keepalives import KINDS
 from natwatch.probes.tally import ARRIVED, MISSED, UNKNOWN, Tally, share
 from natwatch.probes.teeth import COPIES, COPY_SPAN
 from natwatch.wire import stun
@@ -32,6 +32,7 @@ _APART = 1000  # ms at least between two rounds; two of them are told apart by t
 _SETTLE = COPY_SPAN + 2500  # ms after a round's time by which all of it has come or was lost
 _IN_A_ROW = 2  # one missed push, one unanswered registration may be loss
 _LATE = 2000  # ms by which a timer may be late before the box must be taken to have slept
+_ADAPTERS = 5060  # the port that phones send from
 _UNANSWERED = "registration unanswered"
 
 
@@ -62,10 +63,10 @@ class Resident:
         rounds=2,
         report=3600000,
     ):
-        if local_port == PORT:
+        if local_port == _ADAPTERS:
             raise ValueError("local port: 5060 is the adapter's, take another")
         self.session = session
-        self.endpoint = (session.endpoint[0], PORT)
+        self.endpoint = (session.endpoint[0], session.sip_port)
         self.kind = keepalive
         self.interval = interval
         self.expires = min(expires, LONGEST)

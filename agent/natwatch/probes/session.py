@@ -8,7 +8,9 @@ and moves the device's control address along. See docs/protocol.md.
 
 from natwatch.wire import stun
 
-PORT = 3478
+# Port class -> the lowest and the highest of the reflector's ports that belong to it. An operator
+# whose ports are others says so in its profile.
+CLASSES = {"udp/sip": (5060, 5060), "udp/stun": (3478, 3478), "udp/rtp": (8000, 10000)}
 _NONCE_FRESH = 60000  # ms; the reflector accepts 120 s, and a tooth needs some of it
 _LEAD = 900  # ms before a witness is due by which the control flow must have been refreshed
 _RETRIES = (300, 400, 600, 1000, 1500)  # ms to wait for an answer, try by try
@@ -21,12 +23,14 @@ _PADDED = 112  # bytes; no request is shorter, since "stale nonce" and a nonce (
 class Session:
     """One device's control flow to one reflector address.
 
-    *random* gives n random bytes. After ``ready(now)`` the attributes ``mapped`` (the public
+    *random* gives n random bytes, *ports* are as CLASSES; the control flow goes to *port*, as a
+    rule that for STUN. After ``ready(now)`` the attributes ``mapped`` (the public
     endpoint), ``rtt`` (ms) and ``boot`` are known. ``trouble`` is None or a sentence.
     """
 
-    def __init__(self, device, key, address, random, port=PORT):
-        self.endpoint = (address, port)
+    def __init__(self, device, key, address, random, port=None, ports=CLASSES):
+        self.endpoint = (address, port or ports["udp/stun"][0])
+        self.ports = ports
         self.device = device
         self.key = key
         self.random = random
@@ -59,6 +63,20 @@ class Session:
         self._notices = []
 
     # What engines ask of it
+
+    @property
+    def sip_port(self):
+        return self.ports["udp/sip"][0]
+
+    def port_of(self, port_class):
+        """A port of *port_class*; of several an even one, as RTP takes them (RFC 3550, section 11).
+
+        A call's port is drawn anew each time, and so is this one: a router may treat single ports
+        otherwise.
+        """
+        low, high = self.ports[port_class]
+        drawn = int.from_bytes(self.random(4), "big")
+        return low + 2 * (drawn % ((high - low) // 2 + 1))
 
     def ready(self, now):
         """Whether teeth may be opened now. If not, a request for a fresh nonce is on its way."""

@@ -1,4 +1,4 @@
-"""How large a datagram passes at port 5060, each way, and whether fragments do.
+"""How large a datagram passes at the SIP port, each way, and whether fragments do.
 
 "Registers, but calls fail" is often size: an INVITE with SDP over the MTU goes in fragments, which
 some routers drop. Requests with PADDING (RFC 5780, 7.6) grow from 400 to 1,900 bytes; the answer
@@ -11,7 +11,6 @@ import hashlib
 from natwatch.probes.collecting import Collecting
 from natwatch.wire import stun
 
-PORT = 5060
 SIZES = (400, 800, 1200, 1400, 1472, 1600, 1752, 1900)  # bytes of UDP payload
 WHOLE = 1472  # the most that goes in one piece: Ethernet's 1,500 less the headers of IPv4 and UDP
 _TRIES = 3  # of each size: 24 datagrams; the reflector keeps 32 copies
@@ -23,7 +22,7 @@ class Size(Collecting):
     "fragments_in": True, False or None (unknown); "reason": None or why nothing is known}."""
 
     def __init__(self, session):
-        Collecting.__init__(self, session, (PORT,), _GAP)
+        Collecting.__init__(self, session, (session.sip_port,), _GAP)
         self._asked = {}  # transaction id -> payload of the request
         self._answered = []  # (payload of the request, payload of its answer)
 

@@ -12,12 +12,13 @@ from natwatch_provider.reflector.layout import Endpoint
 
 _METHODS = ("REGISTER", "INVITE")
 _COPIED = (("from", "From"), ("call-id", "Call-ID"), ("cseq", "CSeq"))
-_MEDIA_PORT = 8000
 _LONGEST = 1400  # bytes: an answer in fragments would ask another question
 
 
-def answer(data: bytes, source: Endpoint, local: Endpoint) -> bytes | None:
+def answer(data: bytes, source: Endpoint, local: Endpoint, media_port: int) -> bytes | None:
     """The 200 to the REGISTER or INVITE *data* that came from *source* to *local*, else None.
+
+    To INVITE it offers to talk at *media_port*.
 
     The same request has the same answer, byte for byte.
     """
@@ -44,7 +45,7 @@ def answer(data: bytes, source: Endpoint, local: Endpoint) -> bytes | None:
         lines.append("Content-Type: application/sdp")
         body = (
             f"v=0\r\no=natwatch 1 1 IN IP4 {local[0]}\r\ns=-\r\nc=IN IP4 {local[0]}\r\n"
-            f"t=0 0\r\nm=audio {_MEDIA_PORT} RTP/AVP 8 0\r\na=sendrecv\r\n"
+            f"t=0 0\r\nm=audio {media_port} RTP/AVP 8 0\r\na=sendrecv\r\n"
         )
     lines.append(f"Content-Length: {len(body)}")
     built = ("\r\n".join(lines) + "\r\n\r\n" + body).encode()

@@ -9,7 +9,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
+from natwatch.diagnosis import profile
 from natwatch_provider.reflector.core import Reflector
 from natwatch_provider.reflector.keyfile import KeyFileError, read_master
 from natwatch_provider.reflector.layout import Layout
@@ -43,11 +45,33 @@ def _processes(text: str) -> int:
     raise argparse.ArgumentTypeError(f"expected 1 to {MAX_PROCESSES}, found {text!r}")
 
 
+def _profile(path: str) -> dict[str, Any]:
+    """The ports of the operator's profile, as Layout takes them."""
+    try:
+        ports = profile.load(path)["ports"]
+    except profile.ProfileError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if len(ports["stun"]) != 2:
+        # RFC 5780 knows a port and an alternate one.
+        found = len(ports["stun"])
+        text = f"profile {path}: field ports.stun: expected two ports, found {found}"
+        raise argparse.ArgumentTypeError(text)
+    low, high = ports["rtp"]
+    stun, alternate = ports["stun"]
+    return {
+        "stun": stun,
+        "alternate": alternate,
+        "sip": ports["sip"],
+        "media": range(low, high + 1),
+    }
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="natwatch-reflector",
-        description="The far end of natwatch's probes, on 3478, 3479, 5060 and 8000-10000 (UDP).",
-        usage="%(prog)s --address A --address B --key-file F [--processes N]",
+        description="The far end of natwatch's probes, on 3478, 3479, 5060 and 8000-10000 (UDP),"
+        " or on the ports that the operator's profile names.",
+        usage="%(prog)s --address A --address B --key-file F [--profile P] [--processes N]",
         epilog="Counters are logged as JSON on SIGUSR1 and at the end. Exit code 0: stopped;"
         " 1: a port or an address cannot be had, or one of the processes died;"
         " 2: wrong arguments or key file.",
@@ -59,6 +83,10 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--key-file", required=True, metavar="F",
         help="the reflector master key: 32 bytes or more in hex, not readable by others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--profile", type=_profile, metavar="P",
+        help="the operator's profile (JSON, docs/configuration.md), for its ports",
     )  # fmt: skip
     parser.add_argument(
         "--processes", type=_processes, default=1, metavar="N",
@@ -80,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         log(str(error))
         return 2
     first, second = options.address
-    layout = Layout((first, second))
+    layout = Layout((first, second), **(options.profile or {}))
     try:
         ports = open_ports(layout, options.processes)
     except SocketsError as error:

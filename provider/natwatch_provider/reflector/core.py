@@ -155,7 +155,11 @@ class Reflector:
             return None, []
         if not tooth.copies.keep(data, arrival.ttl, arrival.dscp):
             return "collect_full", []
-        reply = answers.answer(data, source, local) if tooth.asked.hold.reply else None
+        reply = (
+            answers.answer(data, source, local, self._layout.media[0])
+            if tooth.asked.hold.reply
+            else None
+        )
         # What no copy proves is not sent: the device could not tell it from what a router made.
         if reply is None or not tooth.copies.keep(reply, 0, 0):
             return "collected", []
