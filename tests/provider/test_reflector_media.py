@@ -107,6 +107,14 @@ def test_a_canceled_pushed_or_refused_tooth_sends_nothing_back() -> None:
     [record] = rig.audit(b"until-pushed")
     assert (record.outcome, record.idle) == (stun.PUSHED, 60_000)
 
+    opened(rig, b"three-copies")
+    reflection(rig, 0, b"thre")
+    assert len(list(rig.pass_time(rig.now + 60_000))) == 1
+    reflection(rig, 1, b"thre")  # a copy is still to come
+    [record] = rig.audit(b"three-copies")
+    assert (record.outcome, record.idle) == (stun.PUSHED, 60_000)
+    list(rig.pass_time(rig.now + 1_000))
+
     stale = rig.hold(txid=b"stale-nonces", reflect=True, nonce=b"AAAAAAAAAAAAAAAA")
     assert rig.receive(stale, TOOTH, MEDIA) == []
     silent(rig, "not_stun", media.packet(1, b"stal"))

@@ -149,6 +149,19 @@ def test_a_long_silence_of_the_way_back_hides_no_loss_outward():
     assert result["in"]["bursts"] == 119, result
 
 
+def test_what_is_known_of_the_way_out_survives_losses_on_the_way_back():
+    def late(number):
+        return (70,) if number % 10 == 3 else (0,)
+
+    whole, _ = measure(out=late)
+    for every in (2, 10, 30):
+        result, _ = measure(out=late, back=lambda n, e=every: (0,) if n % e == 0 else ())
+        assert result["out"] == whole["out"], (every, result["out"], whole["out"])
+        assert result["in"]["lost"] == SENT - SENT // every, result
+    result, _ = measure(out=losing(120, 125), back=losing(*range(118, 128)))
+    assert (result["out"]["lost"], result["out"]["bursts"]) == (2, 1), result
+
+
 def test_reordered_and_doubled_packets_are_no_losses():
     result, _ = measure(out=lambda number: (50,) if number in (40, 90) else (0,))
     assert result["out"]["reordered"] == 2 and result["out"]["lost"] == 0, result
@@ -216,6 +229,9 @@ def test_the_reflectors_clock_may_differ_and_drift():
     queue, _ = measure(out=lambda number: (number // 50,), seconds=20)
     assert queue["out"]["delay_above_least"]["most"] >= 19, queue  # a queue is no drift
     assert queue["in"]["delay_above_least"]["most"] == 0, queue
+    both, _ = measure(out=lambda n: (n // 50,), back=lambda n: (n // 50,), seconds=20)
+    for way in ("out", "in"):
+        assert both[way]["delay_above_least"]["most"] >= 19, both
 
 
 def test_the_end_of_the_stream_may_be_lost_with_its_answers():
@@ -332,12 +348,13 @@ def test_impossible_answers_change_nothing():
     for _ in range(5):
         voice.send(1000)
     data = media.packet(3, b"ssrc")
-    for number, sequence in ((1, 5), (500, 3), (4000000000, 3)):
+    for number, sequence in ((1, 5), (25, 3), (500, 3), (4000000000, 3)):
         told = media.Reflected(media.reflected(media.packet(sequence, b"ssrc"), number, 0, 0, []))
         assert not voice.came(told, 1100, True), (number, sequence)
     # Foreign sequences in the history are not taken.
     told = media.parse_reflected(media.reflected(data, 3, 9, 9, [(9, 5), (40000, 4)]), b"ssrc")
     assert voice.came(told, 1100, True)
+    assert voice.result(3)[0]["out"]["lost"] == 2  # of five sent
     for bad in (
         media.reflected(data, 0, 0, 0, []),
         media.reflected(data, 1, 0, 0, [(1, 0)]),

@@ -255,16 +255,16 @@ def judge(states, transits, jitter, reordered, duplicated, half):
     return {
         "packets": packets,
         "lost": lost,
-        "loss_percent": round(100 * lost / packets, 2) if packets else 0,
+        "loss_percent": rounded(100 * lost / packets, 2) if packets else 0,
         "late": late,
         "reordered": reordered,
         "duplicated": duplicated,
         "jitter": rounded(jitter.mean) if transits else None,
         "jitter_most": rounded(jitter.most) if transits else None,
         "bursts": longest,
-        "burst_ratio": round(ratio, 2),
+        "burst_ratio": rounded(ratio, 2),
         "delay_above_least": delays,
-        "mos": {codec: round(emodel.mos(r[codec]), 2) for codec in r},
+        "mos": {codec: rounded(emodel.mos(r[codec]), 2) for codec in r},
         "r": {codec: rounded(r[codec]) for codec in r},
     }
 
@@ -297,5 +297,6 @@ def median(ordered):
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def rounded(value):
-    return round(value, 1)
+def rounded(value, digits=1):
+    # MicroPython's round(x, n) gives 80.09999999999999.
+    return round(value * 10**digits) / 10**digits
