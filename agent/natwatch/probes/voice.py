@@ -246,7 +246,7 @@ def judge(states, transits, jitter, reordered, duplicated, half):
         above = sorted([transit - least for _, transit in transits])
         waiting = median(above)
         p95 = above[(len(above) * 95 + 99) // 100 - 1]
-        delays = {"median": rounded(waiting), "p95": rounded(p95), "most": rounded(above[-1])}
+        delays = {"median": round(waiting, 1), "p95": round(p95, 1), "most": round(above[-1], 1)}
     late = len([state for state in states if state == LATE])
     percent = 100 * (lost + late) / packets if packets else 0
     ratio = burst_ratio(states)
@@ -255,17 +255,17 @@ def judge(states, transits, jitter, reordered, duplicated, half):
     return {
         "packets": packets,
         "lost": lost,
-        "loss_percent": rounded(100 * lost / packets, 2) if packets else 0,
+        "loss_percent": round(100 * lost / packets, 2) if packets else 0,
         "late": late,
         "reordered": reordered,
         "duplicated": duplicated,
-        "jitter": rounded(jitter.mean) if transits else None,
-        "jitter_most": rounded(jitter.most) if transits else None,
+        "jitter": round(jitter.mean, 1) if transits else None,
+        "jitter_most": round(jitter.most, 1) if transits else None,
         "bursts": longest,
-        "burst_ratio": rounded(ratio, 2),
+        "burst_ratio": round(ratio, 2),
         "delay_above_least": delays,
-        "mos": {codec: rounded(emodel.mos(r[codec]), 2) for codec in r},
-        "r": {codec: rounded(r[codec]) for codec in r},
+        "mos": {codec: round(emodel.mos(r[codec]), 2) for codec in r},
+        "r": {codec: round(r[codec], 1) for codec in r},
     }
 
 
@@ -295,8 +295,3 @@ def median(ordered):
     """Of numbers in order."""
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def rounded(value, digits=1):
-    # MicroPython's round(x, n) gives 80.09999999999999.
-    return round(value * 10**digits) / 10**digits
