@@ -140,9 +140,8 @@ class Voice:
             missing = [n for n in range(following, min(sequence - 1, sent)) if not states[n]]
             if end and missing:
                 closing = self._count - max(following, sent)
-                nameless = nameless[
-                    : round(len(nameless) * len(missing) / (len(missing) + closing))
-                ]
+                share = len(missing) / (len(missing) + closing)
+                nameless = nameless[: round(len(nameless) * share)]
             for index in missing[: len(nameless)]:
                 states[index] = IN_TIME
             numbers += nameless[: len(missing)]
