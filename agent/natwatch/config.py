@@ -107,6 +107,7 @@ def _addresses(value):
 _ADDRESS = "a numeric IPv4 address"
 _HOST = "a host's name or numeric address"
 _PATH = "the path of a PEM file"
+_EVERY = "seconds from 0 (0: never) to 604800"
 
 # section -> field -> (check, what is expected, default). A default of None may also be written.
 _BROKER = {
@@ -169,7 +170,10 @@ _TOP = {
         None,
     ),
     "check_every_s": (_integer(60, 604800), "seconds from 60 to 604800", 21600),
-    "survey_every_s": (_integer(0, 604800), "seconds from 0 (0: never) to 604800", 21600),
+    "survey_every_s": (_integer(0, 604800), _EVERY, 21600),
+    "reach_every_s": (_integer(0, 604800), _EVERY, 900),
+    "sweep_every_s": (_integer(0, 604800), _EVERY, 86400),
+    "media_every_s": (_integer(0, 604800), _EVERY, 3600),
 }
 _OPTIONAL_SECTIONS = ("tls", "budget", "resident", "keepalive", "adapter", "account")
 _ABSENT_SECTIONS = ("tls", "adapter", "account")  # None unless they are there

@@ -15,28 +15,35 @@ Under pytest, mark the test: ``@pytest.mark.lab``; its body then runs in a conta
 from tests.lab.lab import Lab
 from tests.lab.nat import R2, Nat
 from tests.lab.topology import (
+    ADAPTER,
     BROKER,
     CARRIER,
+    CARRIER_ADAPTER,
     CARRIER_USERNAT,
     ELSEWHERE,
     HOME,
+    HOME_ADAPTER,
     HOME_USERNAT,
     PHONE,
     PUBLIC,
     PUBLIC_POOL,
     REFLECTOR_A,
     REFLECTOR_B,
+    REGISTRAR,
     Link,
     Topology,
 )
 from tests.lab.usernat import UserNat
 
 __all__ = [
+    "ADAPTER",
     "BROKER",
     "CARRIER",
+    "CARRIER_ADAPTER",
     "CARRIER_USERNAT",
     "ELSEWHERE",
     "HOME",
+    "HOME_ADAPTER",
     "HOME_USERNAT",
     "PHONE",
     "PUBLIC",
@@ -44,6 +51,7 @@ __all__ = [
     "R2",
     "REFLECTOR_A",
     "REFLECTOR_B",
+    "REGISTRAR",
     "Lab",
     "Link",
     "Nat",

@@ -5,6 +5,7 @@ Only inside a container (see container.py): the names of the hosts are the conta
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tests.lab import container
 from tests.lab.nat import Nat
-from tests.lab.topology import Topology
+from tests.lab.topology import BRIDGE, Link, Topology
 
 _NAMES = Path("/run/netns")
 
@@ -66,7 +67,11 @@ class Lab:
             for address in self.topology.addresses.get(host, ()):
                 _ip("-n", host, "address", "add", f"{address}/32", "dev", "lo")
         for link in self.topology.cables:
-            self._join(link.inner, link.inner_address, link.outer, link.outer_address)
+            self._join(link)
+        for host, links in self.topology.segments.items():
+            self._bridge(host, links)
+        for link in self.topology.cables:
+            self._route(link.inner, link.outer)
         for host in self.topology.nats:
             self.nats[host] = self._make_nat(host)
         return self
@@ -79,7 +84,7 @@ class Lab:
     ) -> None:
         for process in self._processes:
             if process.poll() is None:
-                process.kill()
+                _kill(process)
             process.wait()
         for host in self.topology.hosts:
             _ip("netns", "delete", host)
@@ -162,29 +167,48 @@ class Lab:
             text += f"table ip {table} {{\n{body}\n}}\n"
         self.run(host, ["nft", "-f", "-"], given=text)
 
-    def _join(self, inner: str, inner_address: str, outer: str, outer_address: str) -> None:
+    def _join(self, link: Link) -> None:
+        inner, outer = link.inner, link.outer
         _ip(
             *("link", "add", f"to-{outer}", "netns", inner, "type", "veth"),
             *("peer", "name", f"to-{inner}", "netns", outer),
         )
-        for host, other, address in ((inner, outer, inner_address), (outer, inner, outer_address)):
-            _ip("-n", host, "address", "add", address, "dev", f"to-{other}")
+        _ip("-n", inner, "address", "add", link.inner_address, "dev", f"to-{outer}")
+        if outer not in self.topology.segments:
+            _ip("-n", outer, "address", "add", link.outer_address, "dev", f"to-{inner}")
+        for host, other in ((inner, outer), (outer, inner)):
             _ip("-n", host, "link", "set", f"to-{other}", "up")
-        self._route(inner, outer)
+
+    def _bridge(self, host: str, links: list[Link]) -> None:
+        _ip("-n", host, "link", "add", BRIDGE, "type", "bridge")
+        # Where br_netfilter is loaded, what one port sends to another would meet our rules.
+        with contextlib.suppress(FileNotFoundError):
+            self.sysctl(host, "net/bridge/bridge-nf-call-iptables", 0)
+        for link in links:
+            _ip("-n", host, "link", "set", f"to-{link.inner}", "master", BRIDGE)
+        _ip("-n", host, "address", "add", links[0].outer_address, "dev", BRIDGE)
+        _ip("-n", host, "link", "set", BRIDGE, "up")
 
     def _route(self, inner: str, outer: str) -> None:
         link = next(k for k in self.topology.links if (k.inner, k.outer) == (inner, outer))
         _ip("-n", inner, "route", "replace", "default", "via", link.outer_address.split("/")[0])
 
     def _make_nat(self, host: str) -> Nat:
-        inner = next(link for link in self.topology.links if link.outer == host)
         outer = next(link for link in self.topology.links if link.inner == host)
         self.sysctl(host, "net/ipv4/ip_forward", 1)
         beyond = (outer.outer, f"to-{host}")
-        nat = Nat(self, host, f"to-{inner.inner}", f"to-{outer.outer}", beyond)
+        nat = Nat(self, host, self.topology.inward(host), f"to-{outer.outer}", beyond)
         nat.set_mapping()
         nat.set_timers()
         return nat
+
+
+def _kill(process: subprocess.Popen[Any]) -> None:
+    """With its children, where the session is its own: Kamailio's outlive their parent."""
+    if os.getpgid(process.pid) == process.pid:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _ip(*arguments: str) -> None:

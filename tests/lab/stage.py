@@ -13,15 +13,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from natwatch.wire.auth import device_key
+from natwatch_provider.registrar.kamailio import Binding, Kamailio, RegistrarError
 from natwatch_provisioning.authority import Authority
 from natwatch_provisioning.broker import write_configuration
+from tests.lab import adapter, kamailio
 from tests.lab.lab import Lab, LabError
-from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B
+from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B, REGISTRAR
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE = ROOT / "provisioning/profiles/enforta.json"
@@ -36,7 +38,10 @@ _MOSQUITTO = "/usr/sbin/mosquitto"
 
 
 class Stage:
-    """The provider's side on host ``provider``, agents on host ``phone``."""
+    """The provider's side on host ``provider``, agents on ``phone``, a SIP adapter on ``adapter``.
+
+    The adapter's host stands in HOME_ADAPTER and CARRIER_ADAPTER.
+    """
 
     def __init__(self, lab: Lab, secure: bool = True) -> None:
         self.lab = lab
@@ -107,6 +112,24 @@ class Stage:
         self.expect("collector", "broker.*connected|connected.*broker|listening", 20)
         return process
 
+    def start_kamailio(
+        self, users: Mapping[str, str], algorithm: str = "MD5"
+    ) -> subprocess.Popen[Any]:
+        """A registrar at REGISTRAR port 5060 (UDP, TCP) for *users*, passwords by name.
+
+        *algorithm* of its challenges: MD5 or SHA-256. It grants from 5 s to an hour.
+        """
+        argv = kamailio.write(self.folder / "kamailio", REGISTRAR, users, algorithm)
+        process = self.spawn("kamailio", "provider", argv)
+        wait_for(self._kamailio_answers, 20, "Kamailio to answer", lambda: self.log("kamailio"))
+        return process
+
+    def _kamailio_answers(self) -> bool:
+        try:
+            return self.bindings("nobody") == []
+        except RegistrarError:
+            return False
+
     # The customer's side
 
     def configure(self, device: str, **changes: Any) -> Path:
@@ -164,16 +187,46 @@ class Stage:
         ]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
-    def check(self, device: str, interpreter: str, *options: str) -> subprocess.Popen[Any]:
-        """`natwatch check --json`, started; its report stands on its standard output."""
-        key_file = self.folder / f"{device}.key"
-        key_file.write_text(device_key(self.master, device).hex())
-        argv = [
-            *(*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json"),
-            *("--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)),
-            *("--profile", str(PROFILE), *options),
-        ]
+    def check(
+        self, device: str, interpreter: str, *options: str, site: dict[str, Any] | None = None
+    ) -> subprocess.Popen[Any]:
+        """`natwatch check --json`, started; its report stands on its standard output.
+
+        *site*: fields of the device's configuration about the customer's line.
+        """
+        argv = [*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json", *options]
+        if site:
+            path = self.configure(device, profile=str(PROFILE), **site)
+            argv += ["--config", str(path)]
+        else:
+            key_file = self.folder / f"{device}.key"
+            key_file.write_text(device_key(self.master, device).hex())
+            argv += ["--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)]
+            argv += ["--profile", str(PROFILE)]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
+
+    def start_adapter(
+        self,
+        user: str | None = None,
+        password: str | None = None,
+        registrar: str = REGISTRAR,
+        *,
+        expires: int = 600,
+        keepalive: bool = False,
+        port: int = 5060,
+    ) -> subprocess.Popen[Any]:
+        """baresip, which answers OPTIONS at *port*; with *user* and *password* it registers too.
+
+        *expires*: seconds that it asks for; it registers again a little before. *keepalive*: it
+        keeps its binding open by STUN to the registrar meanwhile.
+        """
+        if (user is None) != (password is None):
+            raise LabError("expected user and password or neither, found one; name both")
+        settings = adapter.Settings(port, registrar, user, password, expires, keepalive)
+        argv = adapter.write(self.folder / "adapter", settings)
+        process = self.spawn("adapter", "adapter", argv)
+        self.expect("adapter", adapter.READY, 20)
+        return process
 
     # What can be seen
 
@@ -181,6 +234,16 @@ class Stage:
         """What `natwatch-noc … --json` prints, parsed."""
         argv = [str(_PROGRAMS / "natwatch-noc"), "--database", self.database, *arguments, "--json"]
         return json.loads(self.lab.run("provider", argv))
+
+    def bindings(self, user: str) -> list[Binding]:
+        """What Kamailio's location table holds of *user* now."""
+        with self.lab.on("provider"):
+            return Kamailio(kamailio.RPC_URL).bindings(user)
+
+    def noc_page(self, device: str) -> str:
+        """What `natwatch-noc device` shows people of *device*."""
+        argv = [str(_PROGRAMS / "natwatch-noc"), "--database", self.database, "device", device]
+        return self.lab.run("provider", argv)
 
     def baseline(self, device: str) -> bool:
         """Whether the collector has three brackets of *device*, enough to see a shrink."""

@@ -8,16 +8,20 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab import (
+    ADAPTER,
     BROKER,
     CARRIER,
+    CARRIER_ADAPTER,
     ELSEWHERE,
     HOME,
+    HOME_ADAPTER,
     PHONE,
     PUBLIC,
     R2,
     REFLECTOR_A,
     REFLECTOR_B,
     Lab,
+    Topology,
 )
 from tests.lab.lab import LabError
 
@@ -261,6 +265,54 @@ def test_a_forwarded_port_reaches_the_phone_from_never_contacted_addresses() -> 
         # The first stranger's flow stays what it was at its first packet: the router's own.
         stranger = udp_socket(lab, "provider", (ELSEWHERE, 0))
         assert arrives(stranger, (PUBLIC, 5062), phone)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("topology", [HOME_ADAPTER, CARRIER_ADAPTER], ids=["home", "carrier"])
+def test_adapter_and_phone_are_on_one_segment_and_behind_one_address(topology: Topology) -> None:
+    with Lab(topology) as lab:
+        phone = udp_socket(lab, "phone", (PHONE, 0))
+        adapter = udp_socket(lab, "adapter", (ADAPTER, 5060))
+        # What they send each other is none of the router's business: no filter, no binding.
+        lab.router.set_filter(allow=R2)
+        assert arrives(phone, (ADAPTER, 5060), adapter) == phone.getsockname()
+        assert arrives(adapter, phone.getsockname(), phone) == (ADAPTER, 5060)
+        assert lab.router.bindings() == []
+        server = udp_socket(lab, "provider", (REFLECTOR_A, 3478))
+        for one in (phone, adapter):
+            port = one.getsockname()[1]
+            assert arrives(one, (REFLECTOR_A, 3478), server) == (PUBLIC, port)
+        sources = {(binding.source, binding.source_port) for binding in lab.router.bindings()}
+        assert sources == {phone.getsockname(), (ADAPTER, 5060)}
+
+
+@pytest.mark.lab
+def test_what_a_routers_filter_drops_it_drops_of_every_host_of_a_segment() -> None:
+    with Lab(HOME_ADAPTER) as lab:
+        lab.router.set_filter(drop=[("udp", "5060")])
+        server = udp_socket(lab, "provider", (REFLECTOR_A, 5060))
+        server.settimeout(0.3)
+        for host in ("phone", "adapter"):
+            assert arrives(udp_socket(lab, host), (REFLECTOR_A, 5060), server) is None, host
+
+
+@pytest.mark.lab
+def test_a_forward_reaches_the_adapter_and_one_on_one_of_two_nats_does_not() -> None:
+    forward = ("udp", 5060, ADAPTER, 5060)
+    with Lab(HOME_ADAPTER) as lab:
+        adapter = udp_socket(lab, "adapter", (ADAPTER, 5060))
+        stranger = udp_socket(lab, "provider", (ELSEWHERE, 0))
+        lab.router.set_mapping(forwards=[forward])
+        assert arrives(stranger, (PUBLIC, 5060), adapter) == stranger.getsockname()
+    with Lab(CARRIER_ADAPTER) as lab:
+        adapter = udp_socket(lab, "adapter", (ADAPTER, 5060))
+        adapter.settimeout(0.3)
+        lab.router.set_mapping(forwards=[forward])
+        stranger = udp_socket(lab, "provider", (ELSEWHERE, 0))
+        assert arrives(stranger, (PUBLIC, 5060), adapter) is None
+        lab.carrier.set_mapping(forwards=[("udp", 5060, "100.64.7.2", 5060)])
+        stranger = udp_socket(lab, "provider", (ELSEWHERE, 0))
+        assert arrives(stranger, (PUBLIC, 5060), adapter)
 
 
 @pytest.mark.lab

@@ -9,9 +9,12 @@ REFLECTOR_A = "109.69.176.130"
 REFLECTOR_B = "109.69.176.210"  # in the other half, so that a mistyped netmask shows
 BROKER = "109.69.176.140"
 ELSEWHERE = "198.51.100.7"  # a host of the Internet that is not the provider's
+REGISTRAR = "109.69.176.150"  # a real one's: 5060 of the reflector's two is the reflector's
 PHONE = "192.168.1.20"
+ADAPTER = "192.168.1.30"  # the customer's SIP adapter, where it is a host of its own
 PUBLIC = "203.0.113.9"  # the outermost NAT's address, as the provider sees it
 PUBLIC_POOL = (PUBLIC, "203.0.113.10", "203.0.113.11")  # of a UserNat that has several
+BRIDGE = "lan"  # joins the hosts of one segment, on the router
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,10 @@ class Link:
 class Topology:
     """*links* from the inside out; each inner end's default route leads over its link.
 
-    *nats* are the hosts that translate toward their outer link, *addresses* what a host owns
-    beside its links. *userspace* is the one host that is no namespace: a UserNat takes its place,
-    and its two links are tunnels into that.
+    Links to the same address of a host are one segment there: their outer ends are ports of a
+    bridge ``lan`` that has the address. *nats* are the hosts that translate toward their outer
+    link, *addresses* what a host owns beside its links. *userspace* is the one host that is no
+    namespace: a UserNat takes its place, and its two links are tunnels into that.
     """
 
     links: tuple[Link, ...]
@@ -48,8 +52,22 @@ class Topology:
         """The links whose both ends are namespaces."""
         return [k for k in self.links if self.userspace not in (k.inner, k.outer)]
 
+    @property
+    def segments(self) -> dict[str, list[Link]]:
+        """By host with a bridge: the links that are its ports."""
+        found: dict[tuple[str, str], list[Link]] = {}
+        for link in self.cables:
+            found.setdefault((link.outer, link.outer_address), []).append(link)
+        return {host: links for (host, _), links in found.items() if len(links) > 1}
 
-_PROVIDER = {"provider": (REFLECTOR_A, REFLECTOR_B, BROKER, ELSEWHERE)}
+    def inward(self, host: str) -> str:
+        """The name of *host*'s interface toward the customer."""
+        if host in self.segments:
+            return BRIDGE
+        return f"to-{next(link.inner for link in self.links if link.outer == host)}"
+
+
+_PROVIDER = {"provider": (REFLECTOR_A, REFLECTOR_B, BROKER, REGISTRAR, ELSEWHERE)}
 
 HOME = Topology(
     links=(
@@ -68,6 +86,25 @@ CARRIER = Topology(
     ),
     nats=("router", "carrier"),
     addresses=_PROVIDER,
+)
+
+_ADAPTER_LINK = Link("adapter", f"{ADAPTER}/24", "router", "192.168.1.1/24")
+
+HOME_ADAPTER = replace(HOME, links=(_ADAPTER_LINK, *HOME.links))
+
+CARRIER_ADAPTER = replace(CARRIER, links=(_ADAPTER_LINK, *CARRIER.links))
+
+# No NAT: the phone has a public address.
+OPEN = Topology(
+    links=(Link("phone", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),),
+    nats=(),
+    addresses=_PROVIDER,
+)
+
+# A router that gives its LAN addresses of a carrier's range (RFC 6598).
+SHARED = replace(
+    HOME,
+    links=(Link("phone", "100.64.5.20/24", "router", "100.64.5.1/24"), HOME.links[1]),
 )
 
 HOME_USERNAT = replace(HOME, nats=(), userspace="router")

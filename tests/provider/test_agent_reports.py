@@ -5,12 +5,17 @@ import json
 from typing import Any
 
 import pytest
+from test_reach import Open
+from test_sampling import PORTS, ask, sweep
+from test_standing import healthy
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
+from natwatch.daemon.sampling import Sampling
 from natwatch.diagnosis.keepalive import advise
 from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import Mapping
+from natwatch.probes.reach import Reach
 from natwatch.probes.resident import Resident
 from natwatch.probes.session import Session
 from natwatch_provider.collector.kinds import check, lifetime
@@ -88,3 +93,28 @@ def test_how_a_nat_maps_is_taken() -> None:
     (one,) = results(world, Mapping((ADDRESS, 3478), random=world.random), 300_000)
     fields = {"mapping_reason": one.get("reason"), "filtering": None, "filtering_reason": "…"}
     check("nat", as_sent({**one, **fields}))
+
+
+@pytest.mark.parametrize("closed", [(), range(8000, 10001, 2), range(65536)])
+def test_which_ports_answer_is_taken(closed: Any) -> None:
+    world, _ = home(30_000)
+    Open(world, set(closed))
+    known = Sampling(PORTS, world.random)
+    for asked in (known.sweep(), known.sample(), known.sample()):
+        ports = [(one, one) for one in asked]
+        (one,) = results(world, Reach(ADDRESS, ports, world.random), 300_000)
+        known.take(asked, one, world.now)
+        told = as_sent(known.told(one, asked, world.now))
+        check("reach", told)
+        assert (told["reason"] is not None) == (5060 in closed)
+
+
+def test_every_verdict_is_taken() -> None:
+    known = healthy()
+    check("check", as_sent(known.verdict(0)))
+    sweep(known.sampling, 1, range(8500, 8600))
+    ask(known.sampling, 2, range(8500, 8600))
+    told = as_sent(known.verdict(2))
+    check("check", told)
+    assert told["codes"] == ["reach.blocked.rtp"]
+    check("check", as_sent(known.verdict(10**10)))

@@ -13,6 +13,7 @@ from natwatch_provider.collector.kinds import CHECKED, check, lifetime
 from natwatch_provider.collector.messages import Message, Presence, Report, parse
 from tests.provider.reports import (
     BOOT,
+    LATEST,
     birth,
     envelope,
     latest_data,
@@ -193,6 +194,11 @@ GOOD = (
     ("advice", {"interval_s": None, "margin": "none", "bound_by": None, "lo": None, "steps": []}),
     ("advice", {"server_ping_s": 24, "holds": None, "in_use": None}),
     ("plan", {"budget": {}, "keys": []}),
+    ("reach", {"blocked": [], "known": 0, "known_open": 0, "open": 0, "reason": "no answer"}),
+    ("media", {"rtt": None, "out": None, "in": None, "reason": "no packet came"}),
+    ("media", {"out": None, "reason": "the reflector did not say what came"}),
+    ("check", {"codes": [], "requirements": {}, "verdict": "unknown"}),
+    ("check", {"codes": ["a.newer.code"], "requirements": {"R10": "met"}}),
 )
 
 
@@ -201,6 +207,7 @@ def test_what_is_as_told_is_taken(kind: str, fields: dict[str, object]) -> None:
     check(kind, latest_data(kind, **fields))
 
 
+WAY = LATEST["media"]["in"]
 KEY = {"class": "udp/sip", "state": "stream", "period": 1, "every": 1, "bytes_per_day": 1}
 WRONG_KINDS = (
     *[(kind, {"context": None}, "context") for kind in CHECKED],
@@ -269,6 +276,46 @@ WRONG_KINDS = (
     ("plan", {"keys": [{**KEY, "every": None}]}, r"keys\[0\].every"),
     ("plan", {"keys": [{**KEY, "bytes_per_day": None}]}, r"keys\[0\].bytes_per_day"),
     ("plan", {"bytes_per_day": -1}, "bytes_per_day"),
+    ("reach", {"address": None}, "address"),
+    ("reach", {"asked": -1}, "asked"),
+    ("reach", {"open": 25}, "open"),
+    ("reach", {"lost": 24}, "lost"),
+    ("reach", {"passes": "3"}, "passes"),
+    ("reach", {"seconds": None}, "seconds"),
+    ("reach", {"bytes": 1.5}, "bytes"),
+    ("reach", {"known": 70000}, "known"),
+    ("reach", {"known_open": 2005}, "known_open"),
+    ("reach", {"blocked": None}, "blocked"),
+    ("reach", {"blocked": [8500]}, "blocked"),
+    ("reach", {"blocked": [[8599, 8500]]}, "blocked"),
+    ("reach", {"blocked": [[1, 2, 3]]}, "blocked"),
+    ("reach", {"blocked": [[0, 65536]]}, "blocked"),
+    ("reach", {"blocked": [[True, 2]]}, "blocked"),
+    ("reach", {"blocked": [[1, 1]] * 65}, "blocked"),
+    ("reach", {"reason": 1}, "reason"),
+    ("media", {"port": 0}, "port"),
+    ("media", {"sent": None}, "sent"),
+    ("media", {"seconds": -1}, "seconds"),
+    ("media", {"rtt": 20}, "rtt"),
+    ("media", {"rtt": {"median": None}}, "rtt.median"),
+    ("media", {"out": []}, "out"),
+    ("media", {"out": {}}, "out.packets"),
+    ("media", {"in": {**WAY, "lost": 151}}, "in.lost"),
+    ("media", {"in": {**WAY, "loss_percent": 101}}, "in.loss_percent"),
+    ("media", {"in": {**WAY, "jitter": math.nan}}, "in.jitter"),
+    ("media", {"in": {**WAY, "delay_above_least": None}}, "in.delay_above_least"),
+    ("media", {"in": {**WAY, "delay_above_least": {"median": 1}}}, "in.delay_above_least.p95"),
+    ("media", {"in": {**WAY, "mos": None}}, "in.mos"),
+    ("media", {"in": {**WAY, "mos": {"g711": "4.4"}}}, "in.mos.g711"),
+    ("media", {"in": {**WAY, "mos": {"g711": 6}}}, "in.mos.g711"),
+    ("media", {"reason": ["no"]}, "reason"),
+    ("check", {"verdict": "fine"}, "verdict"),
+    ("check", {"requirements": None}, "requirements"),
+    ("check", {"requirements": {"R0": True}}, "requirements.R0"),
+    ("check", {"requirements": {"R0": None}}, "requirements.R0"),
+    ("check", {"codes": "reach.blocked.rtp"}, "codes"),
+    ("check", {"codes": ["x" * 33]}, "codes"),
+    ("check", {"codes": ["a"] * 65}, "codes"),
 )
 
 

@@ -266,6 +266,18 @@ def test_the_page_of_a_box_has_all_that_is_known_each_with_its_age(
         r"keepalives         arrives: crlf, stun  +7 min",
         r"                   lost: empty",
         r"watching           4.84 MB a day planned  +9 min",
+        r"ports              BLOCKED: 8500-8599, 9999  +10 min",
+        r"                   1903 of 2004 known are open",
+        r"                   1 of 23 requests to open ports were lost",
+        r"voice              out: MOS 4.1 \(g711\), MOS 3.8 \(g729\)  +11 min",
+        r"                   out: 2.0 % lost, jitter 1.2 ms",
+        r"                   in: MOS 4.4 \(g711\), MOS 4.1 \(g729\)",
+        r"                   in: 0.0 % lost, jitter 0.8 ms",
+        r"                   round trip 22 ms",
+        r"verdict            NOT READY: reach.blocked.rtp  +12 min",
+        r"                   notes: nat.filtering.inbound",
+        r"                   not met: R2",
+        r"                   not measured: R5",
         r"lifetimes now: gateway 192.168.1.1, public address 203.0.113.9",
         r"udp/sip   stream     39.6 to 40.4 s  every 40 s +15 min",
         r"udp/stun  oneway     29.6 to 30.4 s  checked every 6 h +16 min",
@@ -282,7 +294,8 @@ def test_the_page_of_a_box_that_measured_nothing_says_so(
 ) -> None:
     code, out, _ = run(capsys, "--database", filled, "device", "home-2")
     assert code == 0
-    for title in ("calls arrive", "keepalive advice", "NAT behaviour", "keepalives"):
+    titles = ("calls arrive", "verdict", "ports", "voice", "keepalive advice", "NAT behaviour")
+    for title in (*titles, "keepalives"):
         assert re.search(f"^{title} +not measured$", out, re.MULTILINE)
     assert "lifetimes: not measured" in out and "none reported" in out
 
@@ -293,6 +306,10 @@ def test_what_is_unknown_is_shown_with_its_reason(
     nothing = {"share": None, "day": None, "reachable": None, "reason": "no witness"}
     told.tell(latest_data("resident", **nothing), "resident")
     told.tell(latest_data("keepalives", kinds={}, reason="no answer"), "keepalives")
+    told.tell(latest_data("check", verdict="unknown", codes=[], requirements={}), "check")
+    told.tell(latest_data("media", out=None, rtt=None, reason="no copy came"), "media")
+    nowhere = {"open": 0, "tries": 0, "lost": 0, "reason": "nothing answered"}
+    told.tell(latest_data("reach", **nowhere), "reach")
     told.tell(latest_data("advice", margin="unknown", interval_s=None, reason="nothing"), "advice")
     classic = {"type": None, "name": None, "reason": "it crashed"}
     unknown = {"mapping": None, "mapping_reason": "it changed", "hairpin": None}
@@ -308,6 +325,11 @@ def test_what_is_unknown_is_shown_with_its_reason(
         r"hairpin            not measured",
         r"classic name       unknown by our own verdict \(pystun3: unknown: it\n +crashed\)",
         r"keepalives         unknown: no answer ",
+        r"verdict            unknown ",
+        r"voice              out: unknown: no copy came ",
+        r"                   in: MOS 4.4",
+        r"ports              at present unknown: nothing answered ",
+        r"                   BLOCKED: 8500-8599, 9999",
         r"udp/sip  stream  39.6 to 40.4 s ",
         r"udp/sip  oneway  unknown ",
         r"  udp/sip stream: latest, 3\d s ago, unknown: the line was down",

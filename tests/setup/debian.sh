@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, after naming them. Starts no daemon:
-# the lab runs its own mosquitto and PostgreSQL, in its own namespaces.
+# the lab runs its own mosquitto, Kamailio and PostgreSQL, in its own namespaces.
 set -eu
 
 # What is looked for, and the package that has it. A path may be a pattern.
@@ -14,6 +14,9 @@ mosquitto                           mosquitto
 turnutils_natdiscovery              coturn
 /usr/sbin/stund                     stun-server
 stun                                stun-client
+baresip                             baresip-core
+kamailio                            kamailio
+dnsmasq                             dnsmasq-base
 shellcheck                          shellcheck
 gpgv                                gpgv
 /usr/share/keyrings/debian-archive-keyring.gpg  debian-archive-keyring
@@ -78,7 +81,7 @@ keep_from_starting_at_boot() {
     command -v systemctl >/dev/null || return 0
     for package in "$@"; do
         case $package in
-            mosquitto | postgresql | nftables | coturn)
+            mosquitto | postgresql | nftables | coturn | kamailio)
                 systemctl disable --quiet "$package" || true
                 ;;
             stun-server) systemctl disable --quiet stun || true ;;

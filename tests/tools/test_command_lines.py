@@ -43,6 +43,8 @@ def test_bad_configurations_end_with_two_and_one_sentence(
         (json.dumps({**GOOD, "colour": 1}), ("colour", "unknown", "device")),
         (json.dumps({**GOOD, "device": 7}), ("device", "expected", "found 7")),
         (json.dumps({"device": "nw-1"}), ("reflector", "found nothing")),
+        (json.dumps({**GOOD, "profile": "nowhere.json"}), ("nowhere.json", "no such file")),
+        (json.dumps({**GOOD, "profile": "/dev/null"}), ("/dev/null", "expected JSON")),
         (json.dumps(GOOD)[:-1], ("expected JSON",)),
         ("[" * 200000, ("expected JSON",)),
         ("", ("expected JSON",)),

@@ -6,6 +6,7 @@ from natwatch.diagnosis import findings, texts
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import check
 from natwatch.diagnosis.report import lines, ranges_text, report
+from natwatch.diagnosis.service import registered
 from natwatch.probes.addressing import addressing
 
 # Not the first operator: other ports, other limits. No code knows either.
@@ -264,6 +265,23 @@ def test_each_trouble_is_its_own_finding_and_no_other():
         assert codes(result) == found and result["verdict"] == verdict, (changes, result)
 
 
+def test_a_registration_is_this_lines_only_where_both_addresses_are_known():
+    for public, bindings, expected in (
+        ("203.0.113.9", [], False),
+        (None, [], False),
+        ("203.0.113.9", ["198.51.100.7", "203.0.113.9"], True),
+        ("203.0.113.9", ["198.51.100.7"], False),
+        ("203.0.113.9", ["198.51.100.7", "10.0.0.6"], None),
+        (None, ["203.0.113.9"], None),
+        (None, ["10.0.0.6"], None),
+    ):
+        measured = {
+            "registration": registration(bindings=[binding(one) for one in bindings]),
+            "addressing": addressing("10.0.0.4", None, public, PROFILE["inner"]),
+        }
+        assert registered(measured) is expected, (public, bindings)
+
+
 def test_what_was_not_measured_is_unknown_and_never_ready():
     for changes in (
         {"rtp": None},
@@ -400,3 +418,19 @@ def test_what_a_router_put_into_a_message_is_text_in_the_page():
 def test_many_ranges_are_cut_for_people():
     assert ranges_text([[1, 1], [3, 5]]) == "1, 3-5"
     assert ranges_text([[n, n] for n in range(0, 24, 2)]).endswith("18, …")
+
+
+def test_the_figures_behind_the_verdict_are_told_and_nothing_of_what_was_not_measured():
+    known = registration(bindings=[binding("203.0.113.9")])
+    text = "\n".join(lines(told(registration=known), PROFILE, "en"))
+    for words in (
+        "Public address: 203.0.113.9",
+        "udp/x y 179.8-180.6",
+        "Voice ports: 101 of 101",
+        "Voice, outward: 0.0 % lost, jitter 1.0 ms, MOS 4.40",
+        "sip:7495@203.0.113.9:5060 for 300 s more",
+    ):
+        assert words in text and words in page(told(registration=known), PROFILE, "en"), words
+    nothing = told(media=None, nat=None, rtp=None, lifetimes={}, addressing=None)
+    text = "\n".join(lines(nothing, PROFILE, "en"))
+    assert "Measured" not in text, text

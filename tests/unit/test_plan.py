@@ -1,11 +1,13 @@
 """The plan: what begins when, how often, and what it costs. Pure data, no engine."""
 
+from natwatch import config
 from natwatch.daemon import plan
 
 BUDGET = {"bindings": 64, "bytes_per_day": 5000000, "packets_per_second": 200}
 SIP = ("udp/sip", "stream")
 STUN = ("udp/stun", "stream")
 HOURS = 3600000
+DEFAULTS = config.check({"device": "a", "reflector": {"address": "192.0.2.1", "key": "0f" * 32}})
 
 
 def test_the_period_is_the_larger_of_lifetime_and_budget():
@@ -123,7 +125,7 @@ def test_the_report_of_the_plan_stays_within_the_budget():
         for key in keys:
             key.bracket = (lifetime * 1000 - 400, lifetime * 1000 + 400)
         keys += [plan.Key(("udp/rtp", "oneway"), 6 * HOURS) for _ in range(10)]
-        surveys = [plan.Survey(name, 6 * HOURS) for name in plan.SURVEYS]
+        surveys = plan.surveys(DEFAULTS, True)
         told = plan.describe(keys, surveys, BUDGET, 20)
         assert told["bytes_per_day"] <= 5000000, told
         assert [row["every"] for row in told["keys"][2:]] == [21600.0] * 10
@@ -131,6 +133,47 @@ def test_the_report_of_the_plan_stays_within_the_budget():
         keys[0].bracket = None  # still searched for
         told = plan.describe(keys, surveys, BUDGET, 20)
         assert told["keys"][0]["period"] is None and told["keys"][0]["every"] == 0
+
+
+def test_surveys_of_the_profile_are_there_only_with_one_and_each_has_its_interval():
+    every = {one.name: one.every // 1000 for one in plan.surveys(DEFAULTS, True)}
+    expected = {"nat": 21600, "keepalives": 21600, "reach": 900, "sweep": 86400, "media": 3600}
+    assert every == expected
+    assert [one.name for one in plan.surveys(DEFAULTS, False)] == ["nat", "keepalives"]
+    never = dict(DEFAULTS, survey_every_s=0, media_every_s=0)
+    assert [one.name for one in plan.surveys(never, True)] == ["reach", "sweep"]
+
+
+def test_every_survey_costs_its_own_bytes():
+    for name, least, most in (
+        ("nat", 40000, 40000),
+        ("reach", 300000, 400000),
+        ("sweep", 264132, 300000),
+        ("media", 24 * 60000, 1500000),
+    ):
+        (survey,) = [one for one in plan.surveys(DEFAULTS, True) if one.name == name]
+        assert least <= plan.reserved([], [survey], None) <= most, name
+
+
+def test_a_survey_that_is_off_is_not_begun():
+    survey = plan.Survey("sweep", HOURS)
+    survey.off = True
+    assert plan.due([], [survey], 0) == []
+    survey.off = False
+    assert plan.due([], [survey], 0) == [(survey, plan.SURVEY)]
+
+
+def test_96_samples_a_day_stay_96_though_each_takes_its_time_and_comes_late():
+    survey, now, begun = plan.Survey("reach", 900000), 5 * HOURS, 0
+    end = now + 24 * HOURS
+    while now < end:
+        assert plan.due([], [survey], now) == [(survey, plan.SURVEY)]
+        survey.doing = plan.SURVEY
+        begun += 1
+        now += 1500
+        survey.ended(True, now)
+        now = survey.not_before + (300000 if begun % 3 else 0)  # another look was under way
+    assert begun == 96
 
 
 def test_packets_a_second_decide_how_fast_bindings_are_opened():

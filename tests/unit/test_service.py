@@ -2,6 +2,8 @@
 
 import socket
 
+from test_findings import media
+from test_standing import PROFILE
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
 from natwatch import port
@@ -123,7 +125,7 @@ def test_every_flow_has_a_port_of_its_own_that_is_not_used_again():
     loop.close()
 
 
-def service():
+def service(profile=None, **changes):
     lines = []
     config = {
         "device": DEVICE,
@@ -134,10 +136,14 @@ def service():
         "check": [["udp/stun", "stream"]],
         "check_every_s": 21600,
         "survey_every_s": 21600,
+        "reach_every_s": 900,
+        "sweep_every_s": 86400,
+        "media_every_s": 3600,
         "resident": None,
         "keepalive": {"least_s": 20, "most_s": 170, "answered": None},
     }
-    return Service(config, Spool("0" * 16), None, lines.append), lines
+    config.update(changes)
+    return Service(config, Spool("0" * 16), None, lines.append, profile), lines
 
 
 def test_results_that_share_bindings_share_a_number():
@@ -166,7 +172,7 @@ def test_a_watch_that_reports_for_ever_leaves_no_more_numbers_behind():
 
 def test_a_survey_of_keepalives_that_learned_nothing_is_made_again_soon():
     made, _ = service()
-    survey = made.surveys[1]
+    survey = made.surveys.items[1]
     for verdict, found in (("unknown", False), ("lost", True), ("arrives", True)):
         survey.doing = plan.SURVEY
         kinds = {"stun": verdict, "crlf": "unknown"}
@@ -181,7 +187,7 @@ def test_a_suspicion_ends_a_search_and_is_confirmed_at_once():
     stream, replied = made.keys[:2]
     made._begin(replied, plan.SEARCH, port.now())
     stream.bracket, stream.suspect = (39000, 40000), 20000
-    actions = plan.due(made.keys, made.surveys, port.now())
+    actions = plan.due(made.keys, made.surveys.items, port.now())
     assert actions == [(stream, plan.CONFIRM)]
     made._begin(stream, plan.CONFIRM, port.now())
     assert replied.doing is None and stream.doing == plan.CONFIRM
@@ -262,3 +268,114 @@ def test_a_router_that_restarts_again_and_again_gives_no_false_bracket():
                 evidence = (first, apart, result)
                 assert result["lo"] is None or result["lo"] <= 40, evidence
                 assert result["hi"] is None or result["hi"] >= 40, evidence
+
+
+def told_of(made, kind):
+    """The data of the latest report of *kind* in the spool, None if there is none."""
+    found = None
+    while True:
+        payload = made.findings.spool.next(0)
+        if payload is None:
+            return found
+        report = telemetry.decode(payload)
+        if report.kind == kind:
+            found = report.data
+
+
+def survey_of(made, name):
+    return [item for item in made.surveys.items if item.name == name][0]
+
+
+def reached(asked, blocked=()):
+    silent = sorted([port for port in asked if port in blocked])
+    result = {"address": HERE, "asked": len(asked), "open": len(asked) - len(silent)}
+    result.update({"blocked": [[port, port] for port in silent], "sampled": False})
+    result.update({"tries": result["open"], "lost": 0, "passes": 3, "seconds": 4.6, "bytes": 3168})
+    return result
+
+
+def test_without_a_profile_nothing_of_it_is_asked_and_no_verdict_is_told():
+    made, _ = service()
+    assert [item.name for item in made.surveys.items] == ["nat", "keepalives"]
+    made.surveys.tell_standing(port.now())
+    assert told_of(made, "check") is None
+    made.loop.close()
+
+
+def test_a_sample_asks_single_ports_and_as_many_others_as_bindings_are_left():
+    for bindings, asked in ((64, 24), (20, 20), (2, 4)):
+        budget = {"bindings": bindings, "bytes_per_day": 0, "packets_per_second": 200}
+        made, _ = service(PROFILE, budget=budget)
+        made._begin(survey_of(made, "reach"), plan.SURVEY, port.now())
+        made._running[0][1].stop(port.now())
+        (result,) = made._running[0][1].take_results()
+        assert result["asked"] == asked and result["sampled"] is False, result
+        made.loop.close()
+
+
+def test_ports_that_are_silent_twice_are_told_and_change_the_verdict():
+    made, lines = service(PROFILE)
+    survey = survey_of(made, "reach")
+    survey.doing = plan.SURVEY
+    made.surveys.engine(survey, 64, 0)
+    closed = made.surveys._asked[5:7]
+    made._take(survey, None, reached(made.surveys._asked, closed), 0)
+    assert survey.found is False and told_of(made, "reach") is None, "asked again soon"
+    made.surveys.engine(survey, 64, 30000)
+    made._take(survey, None, reached(made.surveys._asked, closed), 30000)
+    assert survey.found is True
+    data = told_of(made, "reach")
+    assert data["blocked"] == sorted([[one, one] for one in closed]), data
+    assert (data["known"], data["known_open"], data["asked"]) == (24 + 19, 41, 24), data
+    verdicts = [line for line in lines if line.startswith("verdict: ")]
+    assert "reach.blocked.rtp" in verdicts[-1] and "reach" not in verdicts[0], verdicts
+    made.loop.close()
+
+
+def test_a_sweep_waits_for_a_nat_that_maps_by_endpoint_alone_and_for_any_answer():
+    made, _ = service(PROFILE)
+    sweep, survey = survey_of(made, "sweep"), survey_of(made, "reach")
+    assert sweep.off, "nobody knows yet"
+    for mapping, off in (
+        ("endpoint-independent", False),
+        ("address-dependent", True),
+        ("none", False),
+        (None, True),
+        ("endpoint-independent", False),
+    ):
+        made.surveys._mapping = mapping
+        made.surveys._decide_on_sweep()
+        assert sweep.off is off, mapping
+    survey.doing = plan.SURVEY
+    made.surveys.engine(survey, 64, 0)
+    asked = made.surveys._asked
+    made._take(survey, None, reached(asked, asked), 0)
+    assert sweep.off and survey.found is False
+    assert "nothing answered" in told_of(made, "reach")["reason"]
+    made.loop.close()
+
+
+def test_what_a_sweep_finds_silent_the_next_sample_asks_soon():
+    made, _ = service(PROFILE)
+    sweep, survey = survey_of(made, "sweep"), survey_of(made, "reach")
+    survey.not_before = 900000
+    sweep.doing = plan.SURVEY
+    made.surveys.engine(sweep, 64, 0)
+    made._take(sweep, None, reached(made.surveys._asked, range(8500, 8600)), 1000)
+    assert sweep.found is True and survey.not_before == 31000
+    made.surveys.engine(survey, 64, 31000)
+    assert set(made.surveys._asked[3:20]).issubset(set(range(8500, 8600)))
+    made.loop.close()
+
+
+def test_a_voice_stream_that_told_nothing_is_made_again_and_one_that_did_is_kept():
+    made, lines = service(PROFILE)
+    survey = plan.Survey("media", 3600000)
+    survey.doing = plan.SURVEY
+    nothing = {"port": 8000, "sent": 0, "seconds": 1.0, "rtt": None, "out": None, "in": None}
+    made._take(survey, None, dict(nothing, reason="no answer"), 0)
+    assert survey.found is False and "no answer" in lines[-2] + lines[-1]
+    made._take(survey, None, dict(media(), port=8000, sent=150, seconds=3.1, reason=None), 1)
+    assert survey.found is True
+    assert told_of(made, "check")["requirements"]["R0"] == "met"
+    made.loop.close()

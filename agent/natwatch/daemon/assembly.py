@@ -4,6 +4,7 @@ from natwatch import VERSION, port
 from natwatch.daemon.link import Link
 from natwatch.daemon.service import Service
 from natwatch.daemon.spool import Spool
+from natwatch.diagnosis import profile
 from natwatch.port.stream import Endpoint
 
 
@@ -27,7 +28,11 @@ def _describe(now):
 
 
 def assemble(config, boot, say):
-    """The Service for *config*; *boot* is the 16 hex digits of this start."""
+    """The Service for *config*; *boot* is the 16 hex digits of this start.
+
+    Raises ProfileError if the profile that *config* names cannot be used.
+    """
+    chosen = None if config["profile"] is None else profile.load(config["profile"])
     spool = Spool(boot)
     link = None
     if config["brokers"]:
@@ -44,4 +49,4 @@ def assemble(config, boot, say):
             for broker in config["brokers"]
         ]
         link = Link(config["device"], endpoints, spool, _driver(), _fraction, _describe)
-    return Service(config, spool, link, say)
+    return Service(config, spool, link, say, chosen)

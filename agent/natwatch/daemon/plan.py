@@ -9,6 +9,7 @@ side on the rest of the budget.
 SEARCH, CONFIRM, WATCH, CHECK = "search", "confirm", "watch", "check"
 SURVEY = "survey"
 SURVEYS = ("nat", "keepalives")
+OF_PROFILE = ("reach", "sweep", "media")  # surveys of what the operator's profile names
 
 # What things cost on the wire, IP and UDP headers included (docs/benchmarks.md, "watching").
 # A round of a watch is two teeth, each with its set-up, up to three pushes, two witnesses and
@@ -16,7 +17,13 @@ SURVEYS = ("nat", "keepalives")
 ROUND_BYTES = 3700
 SIP_ROUND_BYTES = 4500
 CHECK_BYTES = 6000  # three teeth
-SURVEY_BYTES = 20000  # the NAT's behaviour, the classic test and the kinds of keepalive
+SURVEY_BYTES = {
+    "nat": 10000,  # with the classic test
+    "keepalives": 10000,
+    "reach": 4000,  # 24 ports at 132 bytes (144 a blocked one), and the report
+    "sweep": 270000,  # 2,004 ports
+    "media": 61000,  # 3 s, 150 packets of 200 bytes each way
+}
 KEEPALIVE_BYTES = 36  # of the resident flow, with what now and then answers
 PUSH_ROUND_BYTES = 1100  # of the resident flow: copies, witnesses, and its share of the rest
 PUSH_ROUND_EVERY = 300  # s
@@ -82,22 +89,35 @@ class Key(Item):
 
 
 class Survey(Item):
-    """One survey's place in the plan; *name* is one of SURVEYS."""
+    """One survey's place in the plan; *name* is one of SURVEYS or OF_PROFILE."""
 
     def __init__(self, name, every):
         Item.__init__(self, every)
         self.name = name
         self.found = True  # whether the latest one found anything
+        self.off = False  # not to be begun as things are
 
     def ended(self, found, now):
         """Note that it ended, and whether it *found* anything."""
         self.found = True
         if found:
             self.failures = 0
-            self.not_before = now + self.every
+            # Counted from when it was due, else 96 samples would take longer than a day.
+            late = now - self.not_before
+            self.not_before = now + self.every - (late if late < self.every else 0)
         else:
             self.failed(now)
         self.doing = None
+
+
+def surveys(config, profiled):
+    """A Survey of each kind that *config* wants; *profiled*: whether there is a profile."""
+    every = {name: config["survey_every_s"] for name in SURVEYS}
+    if profiled:
+        every.update({name: config[name + "_every_s"] for name in OF_PROFILE})
+    # In this order, since a dict has none on MicroPython: what the NAT does decides on the sweep.
+    names = [name for name in SURVEYS + OF_PROFILE if every.get(name)]
+    return [Survey(name, every[name] * 1000) for name in names]
 
 
 def due(keys, surveys, now):
@@ -117,7 +137,8 @@ def due(keys, surveys, now):
     if suspects or running:
         return actions + suspects[:1]
     one = [(key, SEARCH) for key in watched if not key.bracket]
-    others = [(s, SURVEY) for s in surveys if s.doing is None and now >= s.not_before]
+    ready = [s for s in surveys if s.doing is None and not s.off and now >= s.not_before]
+    others = [(s, SURVEY) for s in ready]
     others += [(key, CHECK if key.bracket else SEARCH) for key in idle if key.every is not None]
     if others and not one:
         one.append(min(others, key=lambda entry: entry[0].not_before))
@@ -149,7 +170,7 @@ def reserved(keys, surveys, resident_interval):
         if key.every:
             total += CHECK_BYTES * DAY * 1000 // key.every
     for survey in surveys:
-        total += SURVEY_BYTES // len(SURVEYS) * DAY * 1000 // survey.every
+        total += SURVEY_BYTES[survey.name] * DAY * 1000 // survey.every
     if resident_interval:
         total += KEEPALIVE_BYTES * DAY // resident_interval
         total += PUSH_ROUND_BYTES * DAY // PUSH_ROUND_EVERY

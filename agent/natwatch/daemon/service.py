@@ -6,16 +6,11 @@ from natwatch import VERSION, port
 from natwatch.daemon import plan, telling
 from natwatch.daemon.findings import Findings
 from natwatch.daemon.loop import Loop
+from natwatch.daemon.surveys import Surveys
 from natwatch.diagnosis import keepalive
-from natwatch.diagnosis.classic import set_beside
-from natwatch.port import classic, network
-from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.bracket import seconds
 from natwatch.probes.check import Check
-from natwatch.probes.filtering import Filtering
-from natwatch.probes.keepalives import UNKNOWN, Keepalives
 from natwatch.probes.lifetime import Lifetime
-from natwatch.probes.mapping import Mapping
 from natwatch.probes.refreshed import REFRESHED, Refreshed
 from natwatch.probes.resident import Resident
 from natwatch.probes.session import Session
@@ -25,9 +20,11 @@ _PROGRESS = 15000  # ms between two lines while a search is under way
 
 
 class Service:
-    """One device. *link* is None where no broker is configured; *say* takes log lines."""
+    """One device. *link* is None where no broker is configured; *say* takes log lines; *profile*
+    is the operator's (natwatch.diagnosis.profile), None where none is configured.
+    """
 
-    def __init__(self, config, spool, link, say):
+    def __init__(self, config, spool, link, say, profile=None):
         self.config = config
         self.link = link
         self.say = say
@@ -40,12 +37,10 @@ class Service:
         self.keys = [plan.Key(tuple(entry)) for entry in config["watch"]]
         every = config["check_every_s"] * 1000
         self.keys += [plan.Key(tuple(entry), every) for entry in config["check"]]
-        every = config["survey_every_s"] * 1000
-        self.surveys = [plan.Survey(name, every) for name in plan.SURVEYS] if every else []
+        self.surveys = Surveys(config, profile, self.session, self.findings, say)
         self.pace = plan.pace(config["budget"]["packets_per_second"])
         self.resident = None
         self._running = []  # (Item, engine)
-        self._classic = None  # (what our own engines found, child) while the child is awaited
         self._counters = {}  # of engines that are no more
         self._trouble = None
         self._progress_at = 0
@@ -75,7 +70,7 @@ class Service:
     def turn(self):
         """One turn of the loop and what follows from it."""
         now = port.now()
-        for item, action in plan.due(self.keys, self.surveys, now):
+        for item, action in plan.due(self.keys, self.surveys.items, now):
             self._begin(item, action, now)
         self.loop.turn()
         now = port.now()
@@ -87,7 +82,7 @@ class Service:
         if self.resident is not None:
             for result in self.resident.take_results():
                 self._tell_resident(result, now)
-        self._take_classic(now)
+        self.surveys.turn(now)
         self._say_trouble()
         self._say_progress(now)
         if self.link is not None:
@@ -111,7 +106,7 @@ class Service:
 
     def close(self):
         self.say("counters: %s" % json.dumps(self.counters()))
-        self._end_classic()
+        self.surveys.close()
         if self.link is not None:
             self.link.close()
         self.loop.close()
@@ -145,7 +140,7 @@ class Service:
 
     def _watch(self, key, now):
         budget = self.config["budget"]
-        taken = plan.reserved(self.keys, self.surveys, self._resident_interval())
+        taken = plan.reserved(self.keys, self.surveys.items, self._resident_interval())
         period = plan.period(key.key, key.bracket, self._watched(), budget, taken)
         self.say("%s %s: watching, one round every %.1f s" % (key.key + (period / 1000,)))
         self._tell_plan(now)
@@ -154,18 +149,17 @@ class Service:
     def _check(self, key, _now):
         return Check(self.session, key.key, key.bracket, self.pace, key.extends)
 
-    def _survey(self, survey, _now):
-        if survey.name == "nat":
-            own = network.own_addresses()
-            mapping = Mapping(self.session.endpoint, port.random, own=own)
-            return Behaviour(Filtering(self.session), mapping)
-        return Keepalives(self.session)
+    def _survey(self, survey, now):
+        return self.surveys.engine(survey, self._room(), now)
+
+    def _room(self):
+        """How many bindings may be opened beside those of the watches."""
+        watching = len([key for key in self.keys if key.doing == plan.WATCH])
+        bindings = self.config["budget"]["bindings"]
+        return plan.search_bindings(bindings, len(self._watched()), watching)
 
     def _search(self, key, now):
-        watching = len([other for other in self.keys if other.doing == plan.WATCH])
-        bindings = plan.search_bindings(
-            self.config["budget"]["bindings"], len(self._watched()), watching
-        )
+        bindings = self._room()
         limit = self.config["search_limit_s"] * 1000
         text = "searching for the lifetime" if key.suspect is None else "confirming the change"
         self.say("%s %s: %s" % (key.key + (text,)))
@@ -200,47 +194,20 @@ class Service:
             found = item.bracket  # what was known still holds
         item.ended(None, found, now)
         self._tell_advice(now)
+        self.surveys.tell_standing(now)
 
     # What is told
 
     def _take(self, item, engine, result, now):
         """One *result* of an engine that runs for *item*."""
-        if item.doing != plan.SURVEY:
-            self.findings.lifetime(engine, result, now)
-            self.say(telling.lifetime(result))
-            if "extends" in result and result["lo"] is not None:
-                item.extends = result["extends"]
-        elif item.name == "nat":
-            self._ask_classic(result, now)
-            item.found = result["mapping"] is not None
-        else:
-            item.found = set(result["kinds"].values()) != {UNKNOWN}
-            self.say(telling.keepalives(result))
-            self.findings.report("keepalives", result, now)
-
-    def _ask_classic(self, result, now):
-        """Have the classic test made beside ours, where this interpreter can."""
-        local = network.local_address(self.session.endpoint[0])
-        self._end_classic()
-        self._classic = (result, classic.start(self.session.endpoint, local, now))
-
-    def _end_classic(self):
-        """A child takes up to a minute: the next survey, or the end, may come sooner."""
-        if self._classic is not None and self._classic[1] is not None:
-            self._classic[1].close()
-
-    def _take_classic(self, now):
-        if self._classic is None:
+        if item.doing == plan.SURVEY:
+            self.surveys.take(item, result, now)
             return
-        result, child = self._classic
-        theirs = None if child is None else child.poll(now)
-        if child is not None and theirs is None:
-            return
-        self._classic = None
-        set_beside(result, theirs)
-        for line in telling.behaviour(result):
-            self.say(line)
-        self.findings.report("nat", result, now)
+        self.findings.lifetime(engine, result, now)
+        self.say(telling.lifetime(result))
+        self.surveys.lifetime(result, now)
+        if "extends" in result and result["lo"] is not None:
+            item.extends = result["extends"]
 
     def _tell_resident(self, result, now):
         self.say(telling.resident(result))
@@ -248,7 +215,7 @@ class Service:
 
     def _tell_plan(self, now):
         data = plan.describe(
-            self.keys, self.surveys, self.config["budget"], self._resident_interval()
+            self.keys, self.surveys.items, self.config["budget"], self._resident_interval()
         )
         self._tell_if_new("plan", data, now)
 

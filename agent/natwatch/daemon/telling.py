@@ -91,3 +91,47 @@ def keepalives(found):
 def advice(found):
     """One plain line from a keepalive advice."""
     return "advice: %s" % found["reason"]
+
+
+def reach(found):
+    """One plain line from a report of kind "reach"."""
+    if found["reason"]:
+        return "ports: unknown, because: %s" % found["reason"]
+    text = "ports: %d of %d answered now; of %d known " % (
+        found["open"],
+        found["asked"],
+        found["known"],
+    )
+    if found["known_open"] == found["known"]:
+        return text + "none is blocked"
+    return text + "%d are blocked: %s" % (
+        found["known"] - found["known_open"],
+        ", ".join(["%d-%d" % (low, high) for low, high in found["blocked"]]),
+    )
+
+
+def doubted(ports):
+    """One plain line about *ports* that one sample found silent."""
+    return "ports: %d gave no answer, among them %d; asking a second time" % (len(ports), ports[0])
+
+
+def media(found):
+    """One plain line from a result of kind "media"."""
+    text = "voice stream at port %d: " % found["port"]
+    if found["out"] is None and found["in"] is None:
+        return text + "unknown, because: %s" % found["reason"]
+    ways = []
+    for way in ("out", "in"):
+        told = found[way]
+        if told is None:
+            ways.append("%s unknown" % way)
+        else:
+            values = (way, told["mos"]["g711"], told["loss_percent"], told["jitter"])
+            ways.append("%s MOS %.1f, %.1f %% lost, jitter %.1f ms" % values)
+    return text + "; ".join(ways)
+
+
+def check(found):
+    """One plain line from a report of kind "check"."""
+    text = "verdict: %s" % found["verdict"]
+    return text + (" (%s)" % ", ".join(found["codes"]) if found["codes"] else "")

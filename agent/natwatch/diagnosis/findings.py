@@ -20,6 +20,22 @@ MET, NOT_MET, NOTED, NOT_MEASURED = "met", "not met", "noted", "not measured"
 READY, FOUND, UNSURE = "ready", "findings", "unknown"
 REQUIREMENTS = ("R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9")
 
+# What engines told, each under its name; None: not measured. ``lifetimes`` stands beside them.
+ENGINES = (
+    "addressing",
+    "adapter",
+    "ports",
+    "rtp",
+    "nat",
+    "alg",
+    "size",
+    "media",
+    "keepalives",
+    "forward",
+    "dns",
+    "registration",
+)
+
 # code -> (requirement, severity).
 CODES = {
     "line.loss": ("R0", WARN),

@@ -1,6 +1,7 @@
 """The report of a check as one HTML file to mail: no script, nothing fetched from anywhere."""
 
 from natwatch.diagnosis import texts
+from natwatch.diagnosis.facts import bracket_text, facts
 from natwatch.diagnosis.report import MARKS, finding_text, left_out_text
 
 _COLOURS = {"ready": "#1a7f37", "findings": "#c62828", "unknown": "#9a6700"}
@@ -45,6 +46,9 @@ def page(result, profile, language):
     parts += _findings(result, language)
     parts += _bars(result, profile["keepalive_s"], language)
     parts += _requirements(result, language)
+    measured = ["<li>%s</li>" % escape(fact) for fact in facts(result, language)]
+    if measured:
+        parts += [_heading("measured", language), "<ul>%s</ul>" % "".join(measured)]
     if result["left_out"]:
         parts.append("<p>%s</p>" % escape(left_out_text(result, language)))
     support = texts.say(texts.WORDS, "support", language, profile["support"])
@@ -153,7 +157,7 @@ def _bars(result, limits, language):
         bar = '<rect x="%.1f" y="%d" width="%.1f" height="14" fill="%s"/>'
         drawn.append(bar % (left, y + 6, max(1, scale * one["lo"]), "#1a7f37"))
         drawn.append(bar % (left + scale * one["lo"], y + 6, scale * (hi - one["lo"]), "#9a6700"))
-        text = ("≥ %.1f s" % one["lo"]) if one["hi"] is None else "%.1f–%.1f s" % (one["lo"], hi)
+        text = bracket_text(one) + " s"
         drawn.append(_label(left + scale * hi + 6, y + 17, text, "start", 12))
     text = texts.say(texts.WORDS, "keepalives", language) % (limits["min"], limits["max"])
     drawn.append(

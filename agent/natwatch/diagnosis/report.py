@@ -1,23 +1,9 @@
 """The report of a check: one value for programs, and lines for people."""
 
 from natwatch.diagnosis import findings, keepalive, texts
+from natwatch.diagnosis.facts import bracket_text, facts
 
 VERSION = 2
-# What engines told, each under its name; None: not measured. ``lifetimes`` stands beside them.
-ENGINES = (
-    "addressing",
-    "adapter",
-    "ports",
-    "rtp",
-    "nat",
-    "alg",
-    "size",
-    "media",
-    "keepalives",
-    "forward",
-    "dns",
-    "registration",
-)
 _COLOURS = {"ready": "32", "findings": "31", "unknown": "33"}
 
 
@@ -37,7 +23,7 @@ def report(measured, profile):
         "left_out": measured["left_out"],
         "cut_short": measured["cut_short"],
     }
-    for name in ENGINES:
+    for name in findings.ENGINES:
         result[name] = measured[name]
     lifetimes = measured["lifetimes"]
     result["lifetimes"] = [lifetimes[key] for key in sorted(lifetimes) if lifetimes[key]]
@@ -116,6 +102,9 @@ def lines(result, profile, language, colour=False):
     for number, step in enumerate(result["advice"]):
         text = texts.say(texts.ADVICE, step["step"], language, step["values"])
         told.append("%d. %s (%s)" % (number + 1, text, step["requirement"]))
+    measured = facts(result, language)
+    if measured:
+        told += ["", texts.say(texts.WORDS, "measured", language)] + measured
     if result["left_out"]:
         told += ["", left_out_text(result, language)]
     return told + ["", texts.say(texts.WORDS, "support", language, profile["support"])]
@@ -166,7 +155,7 @@ def _shown(finding):
         elif name == "changes":
             values[name] = _changes_text(value)
         elif name in ("sip", "other"):
-            values[name] = _bracket_text(value)
+            values[name] = bracket_text({"lo": value[0], "hi": value[1]})
         elif name == "bindings":
             values[name] = ", ".join([binding["contact"] for binding in value])
         elif name == "registrar":
@@ -192,8 +181,3 @@ def _changes_text(changes):
             text = "%s: '%s' -> '%s'" % (method, before, after)
             parts.append(text + (" (+%d)" % more if more else ""))
     return "; ".join(parts)
-
-
-def _bracket_text(bracket):
-    lo, hi = bracket
-    return "≥ %.1f" % lo if hi is None else "%.1f-%.1f" % (lo, hi)

@@ -267,7 +267,40 @@ LEFT_OUT = {
         "всё, для чего нужен рефлектор: %(trouble)s",
     ),
 }
+FACTS = {
+    "public": ("Public address: %(mapped)s", "Внешний адрес: %(mapped)s"),
+    "nat": (
+        "NAT: %(mapping)s mapping, %(filtering)s filtering",
+        "NAT: отображение %(mapping)s, фильтрация %(filtering)s",
+    ),
+    "lifetimes": ("Bindings live, s: %s", "Привязки живут, с: %s"),
+    "ports": (
+        "Voice ports: %(open)d of %(asked)d asked are open",
+        "Порты RTP: открыто %(open)d из %(asked)d проверенных",
+    ),
+    "voice out": (
+        "Voice, outward: %(loss)s %% lost, jitter %(jitter).1f ms, MOS %(g711).2f (G.711),"
+        " %(g729).2f (G.729)",
+        "Голос наружу: потери %(loss)s %%, джиттер %(jitter).1f мс, MOS %(g711).2f (G.711),"
+        " %(g729).2f (G.729)",
+    ),
+    "voice in": (
+        "Voice, inward: %(loss)s %% lost, jitter %(jitter).1f ms, MOS %(g711).2f (G.711),"
+        " %(g729).2f (G.729)",
+        "Голос внутрь: потери %(loss)s %%, джиттер %(jitter).1f мс, MOS %(g711).2f (G.711),"
+        " %(g729).2f (G.729)",
+    ),
+    "registered": (
+        "The operator's server holds %(contact)s",
+        "На сервере оператора: %(contact)s",
+    ),
+    "registered until": (
+        "The operator's server holds %(contact)s for %(expires)s s more",
+        "На сервере оператора: %(contact)s, ещё %(expires)s с",
+    ),
+}
 WORDS = {
+    "measured": ("Measured:", "Измерено:"),
     "check": ("natwatch check for %s", "Проверка natwatch для %s"),
     "what to do": ("What to do:", "Что сделать:"),
     "found": ("What was found", "Что найдено"),

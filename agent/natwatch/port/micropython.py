@@ -4,11 +4,17 @@ import gc
 import socket
 import time
 
+import micropython
+
 seconds = time.time
 
 # Without a threshold the heap is filled to its end before the first collection, and every page
 # of it stays resident.
 gc.threshold(65536)
+
+# Started with -m, it dies of SIGINT without a word unless Ctrl-C (character 3) is asked for.
+if hasattr(micropython, "kbd_intr"):
+    micropython.kbd_intr(3)
 
 _last = time.ticks_ms()
 _passed = 0

@@ -17,6 +17,8 @@ INDEPENDENT = "endpoint-independent"
 ADDRESS_DEPENDENT = "address-dependent"
 PORT_DEPENDENT = "address-and-port-dependent"
 UNTRANSLATED = "none"
+# With these all that one socket sends is one binding, wherever it goes.
+ONE_BINDING = (INDEPENDENT, UNTRANSLATED)
 PAIRED, ARBITRARY = "paired", "arbitrary"  # RFC 4787, section 4.1
 
 SOCKETS = 8

@@ -16,8 +16,7 @@ So the caller names how many ports may be asked; of more, a sample is drawn.
 from natwatch.probes.questions import mapped_in, other_in
 from natwatch.wire import stun
 
-_PACE = 10  # ms between two requests of the first pass
-_PACE_AGAIN = 5  # later passes go to what was silent, and hardly anything of it arrives
+_PACE = 10  # ms between two requests of the first pass, at least
 _GAPS = (1000, 1500, 2000)  # ms of waiting after the first, the second and each later pass
 _PASSES = 3
 _PASSES_MOST = 8
@@ -28,20 +27,21 @@ _HEADERS = 28  # bytes of IPv4 and UDP
 class Reach:
     """Ask *ports*, a list of (lowest, highest), at *address*; at most *most* of them.
 
-    *random* gives n random bytes. One result: {"address", "asked", "open", "blocked": [[lowest,
+    *random* gives n random bytes; *pace* is the ms between two requests that the caller wants at
+    least. One result: {"address", "asked", "open", "blocked": [[lowest,
     highest], …], "sampled": whether ports were left out, "tries" and "lost" of the ports that
     answered, "passes", "seconds", "bytes"}. ``other`` is the other endpoint that the far end
     names, ``mapped`` what it sees of us, both None until known.
     """
 
-    def __init__(self, address, ports, random, most=None):
+    def __init__(self, address, ports, random, most=None, pace=0):
         self.address = address
         self.other = None
         self.mapped = None
         self.done = False
         self.bytes = 0
         self.counters = {}
-        self._random = random
+        self._pace = max(_PACE, pace)
         self._prefix = random(10)
         self._ports = drawn(ports, random, most)
         self._sampled = len(self._ports) < count(ports)
@@ -85,7 +85,8 @@ class Reach:
         if self._next < len(self._ports):
             self._send(self._ports[self._next])
             self._next += 1
-            self._timer = now + (_PACE if self._pass == 0 else _PACE_AGAIN)
+            # Later passes go to what was silent, and hardly anything of it arrives.
+            self._timer = now + (self._pace if self._pass == 0 else self._pace // 2)
         elif self._asked_in_pass:
             self._asked_in_pass = 0
             self._timer = now + _GAPS[min(self._pass, len(_GAPS) - 1)]

@@ -121,6 +121,13 @@ class Fields:
         self.expect(field, good, f"a list of at most {most} texts of 1 to {longest} characters")
         return list(value or ())
 
+    def ranges(self, field: str, most: int, largest: int) -> list[tuple[int, int]]:
+        value = self._data.get(field)
+        good = isinstance(value, list) and len(value) <= most
+        good = good and all(_is_range(one, largest) for one in value or ())
+        self.expect(field, good, f"a list of at most {most} [lowest, highest]")
+        return [(low, high) for low, high in value or ()]
+
     def endpoint_or_none(self, field: str) -> tuple[str, int] | None:
         value = self._data.get(field)
         if value is None:
@@ -133,6 +140,13 @@ class Fields:
 
 def is_whole(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_range(value: object, largest: int) -> bool:
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    low, high = value
+    return is_whole(low, 0, largest) and is_whole(high, low, largest)
 
 
 def is_number(value: object, most: float) -> bool:

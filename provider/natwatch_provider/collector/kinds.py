@@ -18,9 +18,12 @@ POOLING = ("paired", "arbitrary", "single")
 FATES = ("arrives", "altered", "lost", "unknown")  # of a kind of keepalive on its way
 MARGINS = ("good", "thin", "none", "unknown")
 BOUNDS = ("replied", "oneway")
+VERDICTS = ("ready", "findings", "unknown")
+STATES_OF_REQUIREMENTS = ("met", "not met", "noted", "not measured")
 
 SENTENCE = 512  # characters; a line of advice or of a difference
 WORD = 32
+LONGEST_MS = 1e6
 MANY = 64  # kinds of keepalive, keys of a plan: more is no device
 
 
@@ -162,12 +165,61 @@ def _plan(fields: Fields) -> None:
     fields.number("bytes_per_day", 1e15, "a number from 0")
 
 
+def _reach(fields: Fields) -> None:
+    fields.text("address", 64)
+    fields.count("open", fields.count("asked"))
+    fields.count("lost", fields.count("tries"))
+    fields.count("passes")
+    fields.seconds("seconds")
+    fields.count("bytes", 2**53)
+    fields.count("known_open", fields.count("known", 65536))
+    fields.ranges("blocked", MANY, 65535)
+    fields.text_or_none("reason", SENTENCE)
+
+
+def _media(fields: Fields) -> None:
+    fields.count("port", 65535, 1)
+    fields.count("sent")
+    fields.seconds("seconds")
+    rtt = fields.object_or_none("rtt")
+    if rtt is not None:
+        rtt.number("median", LONGEST_MS, "milliseconds from 0")
+    for direction in ("out", "in"):
+        way = fields.object_or_none(direction)
+        if way is not None:
+            _one_way(way)
+    fields.text_or_none("reason", SENTENCE)
+
+
+def _one_way(way: Fields) -> None:
+    way.count("lost", way.count("packets"))
+    way.number("loss_percent", 100.0, "a percentage from 0 to 100")
+    way.number("jitter", LONGEST_MS, "milliseconds from 0")
+    queue = way.object("delay_above_least")
+    for name in ("median", "p95", "most"):
+        queue.number(name, LONGEST_MS, "milliseconds from 0")
+    mos = way.object("mos")
+    for codec in mos.names(MANY):
+        mos.number(codec, 5.0, "a MOS up to 5")
+
+
+def _check(fields: Fields) -> None:
+    fields.one_of("verdict", VERDICTS)
+    requirements = fields.object("requirements")
+    for name in requirements.names(MANY):
+        requirements.one_of(name, STATES_OF_REQUIREMENTS)
+    fields.texts("codes", MANY, WORD)
+
+
 _CHECKS: dict[str, Callable[[Fields], None]] = {
     "resident": _resident,
     "nat": _nat,
     "keepalives": _keepalives,
     "advice": _advice,
     "plan": _plan,
+    "reach": _reach,
+    "media": _media,
+    "check": _check,
 }
 
 # Kinds of which only the latest report of a device matters; a lifetime has a table of its own.

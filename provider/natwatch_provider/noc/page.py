@@ -6,6 +6,8 @@ What was never reported is "not measured"; what was tried in vain is "unknown", 
 import textwrap
 from typing import Any, TextIO
 
+from natwatch.diagnosis.findings import CODES, NOT_MEASURED, NOT_MET, NOTE
+from natwatch.diagnosis.report import ranges_text
 from natwatch_provider.store.keys import context_of
 from natwatch_provider.store.overview import Row
 
@@ -168,9 +170,60 @@ def _plan(data: Row) -> list[Line]:
     return [("watching", f"{data['bytes_per_day'] / 1e6:.2f} MB a day planned")]
 
 
+def _check(data: Row) -> list[Line]:
+    if not data:
+        return [("verdict", _NOT_MEASURED)]
+    notes = [code for code in data["codes"] if CODES.get(code, ("", ""))[1] == NOTE]
+    codes = [code for code in data["codes"] if code not in notes]
+    words = {"ready": "ready", "findings": "NOT READY", "unknown": "unknown"}[data["verdict"]]
+    lines = [("verdict", ": ".join([words, ", ".join(codes)] if codes else [words]))]
+    if notes:
+        lines.append(("", "notes: " + ", ".join(notes)))
+    for state in (NOT_MET, NOT_MEASURED):
+        names = sorted(name for name, found in data["requirements"].items() if found == state)
+        if names:
+            lines.append(("", f"{state}: {', '.join(names)}"))
+    return lines
+
+
+def _reach(data: Row) -> list[Line]:
+    if not data:
+        return [("ports", _NOT_MEASURED)]
+    lines = []
+    if data.get("reason"):
+        lines.append(f"at present unknown: {data['reason']}")
+    if data["blocked"]:
+        lines.append(f"BLOCKED: {ranges_text(data['blocked'])}")
+    if data["known"]:
+        lines.append(f"{data['known_open']} of {data['known']} known are open")
+    if data["lost"]:
+        lines.append(f"{data['lost']} of {data['tries']} requests to open ports were lost")
+    return [("ports" if number == 0 else "", one) for number, one in enumerate(lines)]
+
+
+def _media(data: Row) -> list[Line]:
+    if not data:
+        return [("voice", _NOT_MEASURED)]
+    lines = []
+    for way in ("out", "in"):
+        told = data.get(way)
+        if told is None:
+            lines.append(f"{way}: unknown: {data.get('reason') or 'no reason given'}")
+            continue
+        mos = ", ".join(f"MOS {told['mos'][one]:.1f} ({one})" for one in sorted(told["mos"]))
+        lines.append(f"{way}: {mos}")
+        lines.append(f"{way}: {told['loss_percent']:.1f} % lost, jitter {told['jitter']:.1f} ms")
+    if data.get("rtt"):
+        lines.append(f"round trip {data['rtt']['median']:.0f} ms")
+    return [("voice" if number == 0 else "", one) for number, one in enumerate(lines)]
+
+
 # Kinds of report in the order of the page, with what each says.
 _SECTIONS = {
     "resident": _resident,
+    "check": _check,
+    "reach": _reach,
+    "media": _media,
     "advice": _advice,
     "nat": _nat,
     "keepalives": _keepalives,
