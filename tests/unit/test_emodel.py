@@ -81,7 +81,7 @@ def test_every_delay_and_loss_agrees_with_the_reference():
                 for burst_ratio in (1, 1.5, 3):
                     point = (delay, tenths / 10, codec, burst_ratio)
                     found, expected = rating(*point), reference(*point)
-                    assert abs(found - expected) < 0.5, (point, found, expected)
+                    assert abs(found - expected) < 0.0001, (point, found, expected)
                     assert abs(mos(found) - reference_mos(expected)) < 0.05, point
 
 

@@ -48,6 +48,14 @@ def way(lost=0, packets=1500, jitter=1.0, queue=2, mos=4.4):
     }
 
 
+def unanswered():
+    """A way of which nothing came, though the reflector had something to send."""
+    return dict(way(lost=1500, mos=1.2), jitter=None, delay_above_least=None)
+
+
+VOICELESS = ["line.loss", "voice.poor"]
+
+
 def media(out=None, into=None, rtt=20):
     return {"out": out or way(), "in": into or way(), "rtt": {"median": rtt}}
 
@@ -169,6 +177,7 @@ def test_each_trouble_is_its_own_finding_and_no_other():
         ({"media": media(into=way(queue=180))}, ["line.delay"], "findings"),
         ({"media": media(out=way(mos=3.1))}, ["voice.poor"], "findings"),
         ({"media": {"out": None, "in": None, "rtt": None}}, [], "ready"),
+        ({"media": {"out": way(), "in": unanswered(), "rtt": None}}, VOICELESS, "findings"),
         (of_nat(filtering="address-dependent"), ["nat.filtering.inbound"], "ready"),
         (of_nat(mapping="address-dependent"), ["nat.mapping.dependent"], "ready"),
         (of_nat(port_preservation={"kept": 0, "of": 8}), ["nat.ports.changed"], "ready"),

@@ -95,10 +95,10 @@ class Voice:
         latest = max(
             [number for number in range(len(self._arrived)) if self._arrived[number]] + [0]
         )
+        reason = None
         if not latest and not arrived:
             reason = "none of %d packets came back, and nothing shows that any arrived" % sent
             return told, reason
-        reason = None
         if arrived is None:
             # What became of what was sent after the last packet that is known to have come, or of
             # its answers, nobody knows.
@@ -123,7 +123,8 @@ class Voice:
     def _outward(self, sent, arrived):
         """(the state of each of the first *sent* packets, the numbers of their arrivals).
 
-        An arrival that only the count tells of is taken for the first packet missing there.
+        An arrival that only the count tells of is taken for the first packet missing there; of
+        those at the end the closing packets get their share.
         """
         states = bytearray(sent)
         for sequence in self._sequence:
@@ -136,10 +137,14 @@ class Voice:
             if not sequence:
                 nameless.append(number)
                 continue
-            for missing in range(following, min(sequence - 1, sent)):
-                if nameless and not states[missing]:
-                    states[missing] = IN_TIME
-                    numbers.append(nameless.pop(0))
+            missing = [n for n in range(following, min(sequence - 1, sent)) if not states[n]]
+            if end and missing:
+                closing = self._count - max(following, sent)
+                share = len(missing) / (len(missing) + closing)
+                nameless = nameless[: round(len(nameless) * share)]
+            for index in missing[: len(nameless)]:
+                states[index] = IN_TIME
+            numbers += nameless[: len(missing)]
             nameless = []
             following = max(following, sequence)
             if not end and sequence <= sent:
@@ -240,7 +245,7 @@ def judge(states, transits, jitter, reordered, duplicated, half):
         above = sorted([transit - least for _, transit in transits])
         waiting = median(above)
         p95 = above[(len(above) * 95 + 99) // 100 - 1]
-        delays = {"median": rounded(waiting), "p95": rounded(p95), "most": rounded(above[-1])}
+        delays = {"median": round(waiting, 1), "p95": round(p95, 1), "most": round(above[-1], 1)}
     late = len([state for state in states if state == LATE])
     percent = 100 * (lost + late) / packets if packets else 0
     ratio = burst_ratio(states)
@@ -253,13 +258,13 @@ def judge(states, transits, jitter, reordered, duplicated, half):
         "late": late,
         "reordered": reordered,
         "duplicated": duplicated,
-        "jitter": rounded(jitter.mean) if transits else None,
-        "jitter_most": rounded(jitter.most) if transits else None,
+        "jitter": round(jitter.mean, 1) if transits else None,
+        "jitter_most": round(jitter.most, 1) if transits else None,
         "bursts": longest,
         "burst_ratio": round(ratio, 2),
         "delay_above_least": delays,
         "mos": {codec: round(emodel.mos(r[codec]), 2) for codec in r},
-        "r": {codec: rounded(r[codec]) for codec in r},
+        "r": {codec: round(r[codec], 1) for codec in r},
     }
 
 
@@ -289,7 +294,3 @@ def median(ordered):
     """Of numbers in order."""
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def rounded(value):
-    return round(value, 1)
