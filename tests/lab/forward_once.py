@@ -15,7 +15,7 @@ from natwatch.probes.forward import Forward
 from natwatch.probes.session import Session
 
 
-def main(reflector, device, key, address, number):
+def main(reflector: str, device: str, key: str, address: str, number: str) -> None:
     endpoint = (address, int(number))
     adapter = measure(None, [Adapter(endpoint, port.random)], lambda now: "adapter")[0]
     session = Session(device, binascii.unhexlify(key), reflector, port.random)
