@@ -1,12 +1,15 @@
 """Port forwards to a real adapter in real NATs: what is set here against what is told."""
 
 import json
+import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from natwatch.wire import sip
 from natwatch.wire.auth import device_key
 from tests.lab import (
     ADAPTER,
@@ -89,6 +92,33 @@ def test_behind_two_nats_a_forward_in_both_is_one(interpreter: str) -> None:
 
     found = told(prepare, interpreter, CARRIER_ADAPTER)
     assert found["forward"]["answered"] is True and found["forward"]["same_agent"] is True, found
+
+
+def another_phone(lab: Lab) -> None:
+    """One that answers a single OPTIONS at the carrier's public address."""
+    with lab.on("carrier"):
+        phone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    phone.bind((PUBLIC, 5060))
+    phone.settimeout(30)
+
+    def answer() -> None:
+        with phone:
+            data, source = phone.recvfrom(4096)
+            whole = sip.response(sip.parse(data), b"")
+            phone.sendto(whole.replace(b"Natwatch: ", b"Server: Other 2"), source)
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
+@pytest.mark.lab
+@both
+def test_another_customers_phone_at_the_carriers_shared_address_is_told_apart(
+    interpreter: str,
+) -> None:
+    found = told(another_phone, interpreter, CARRIER_ADAPTER)
+    forward = found["forward"]
+    assert (forward["answered"], forward["agent"]) == (True, "Other 2"), found
+    assert forward["same_agent"] is False, found
 
 
 def from_half(network: str) -> Callable[[Lab], None]:
