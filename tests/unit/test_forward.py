@@ -99,6 +99,14 @@ def test_copies_that_were_not_sent_prove_nothing():
     unknown("could not send", prepare=prepare)
 
 
+def test_copies_that_were_all_sent_before_the_first_answer_came_were_not_watched():
+    def prepare(world):
+        world.reflector.forwards[5060] = told = stun.Forwarded(stun.UNDER_WAY, 3)
+        world.at(3000, setattr, told, "state", stun.SILENT)
+
+    unknown("interrupted", prepare=prepare)
+
+
 def test_an_old_silence_that_nobody_watched_is_unknown_and_an_old_answer_is_one():
     def before(state):
         def prepare(world):

@@ -41,7 +41,8 @@ class Forward:
         self.done = False
         self.bytes = 0  # all of it goes over the control flow
         self.counters = {}
-        self._asked = None  # ms: when the reflector was asked first
+        self._asked = False
+        self._deadline = 0  # ms: for the control flow, then for the outcome
         self._heard = None  # ms: when it told something last
         self._gap = False
         self._timer = None
@@ -50,7 +51,7 @@ class Forward:
     # The loop's calls
 
     def start(self, now):
-        self._started = now
+        self._deadline = now + _READY
         self._timer = now
 
     def receive(self, flow, data, source, now):
@@ -59,11 +60,11 @@ class Forward:
     def notice(self, notice, now):
         if self.done:
             return
-        if notice[0] == "ready" and self._asked is None:
+        if notice[0] == "ready" and not self._asked:
             self._begin(now)
-        elif notice[0] == "restarted" and self._asked is not None:
+        elif notice[0] == "restarted" and self._asked:
             self._unknown("the reflector restarted")
-        elif notice[0] == "forwarded" and notice[1] == self.port and self._asked is not None:
+        elif notice[0] == "forwarded" and notice[1] == self.port and self._asked:
             self._take(notice[2], now)
 
     def next_timer(self):
@@ -72,13 +73,13 @@ class Forward:
     def handle_timer(self, now):
         if self.done or now < self._timer:
             return
-        if self._asked is None:
+        if not self._asked:
             self._begin(now)
-        elif now >= self._asked + _PATIENCE:
+        elif now >= self._deadline:
             self._unknown("the reflector did not tell in time what came of it")
         else:
             self.session.forward(self.port, False)
-            self._timer = self._asked + _PATIENCE
+            self._timer = self._deadline
 
     def take_sends(self):
         return []
@@ -96,10 +97,10 @@ class Forward:
 
     def _begin(self, now):
         if self.session.ready(now):
-            self._asked = now
+            self._asked = True
             self.session.forward(self.port, True)
-            self._timer = now + _PATIENCE
-        elif now >= self._started + _READY:
+            self._timer = self._deadline = now + _PATIENCE
+        elif now >= self._deadline:
             self._unknown("no answer from the reflector")
         else:
             self._timer = now + 200
@@ -114,7 +115,7 @@ class Forward:
         self._gap = self._gap or unheard
         self._heard = now
         if told.state == stun.UNDER_WAY:
-            self._timer = min(now + _POLL, self._asked + _PATIENCE)
+            self._timer = min(now + _POLL, self._deadline)
         elif told.state == stun.ANSWERED:
             self._end(True, None, told)
         elif told.state == stun.SILENT and first:
