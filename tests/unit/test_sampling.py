@@ -119,6 +119,15 @@ def test_a_sweep_is_believed_once_one_sample_of_what_it_found_silent_agrees():
     assert sweep(known, 60000, closed), "known to be blocked: no doubt any more"
 
 
+def test_doubted_ports_are_asked_with_others_that_show_whether_the_line_is_up():
+    closed = SINGLE + list(range(8500, 8600))
+    known = sampling()
+    sweep(known, 0, closed)
+    asked, told = ask(known, 30000, closed)
+    assert known.answered and told and len(asked) == 24
+    assert known.voice_result(30000)["blocked"] == [[8500, 8599]]
+
+
 def test_a_sweep_that_met_an_outage_leaves_no_port_blocked():
     known = sampling()
     sweep(known, 0, range(8000, 9000))
