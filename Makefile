@@ -9,7 +9,7 @@ SHELL_FILES = .ci/run $(shell find agent provider provisioning tests -name '*.sh
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime clean
+.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20
@@ -42,6 +42,9 @@ lint: setup  ## ruff, mypy, shellcheck, and mpy-cross of every device file
 
 bench-lifetime: setup  ## measured brackets, costs and times beside a doubling search
 	$(PYTHON) -m tests.bench.lifetime
+
+bench-diagnosis: setup  ## what a check says of 26 lines whose truth is known, both interpreters
+	$(PYTHON) -m tests.bench.diagnosis
 
 clean:  ## remove .venv, .cache and everything built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

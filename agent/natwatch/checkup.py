@@ -2,7 +2,8 @@
 
 The ports come first and need no key: a customer whose firewall blocks 3478 needs a report most,
 so the control flow goes to whichever port answers. Then what the NAT does, since that decides how
-many ports may be asked at once; then the sweep of the voice ports, the kinds of keepalive, and the
+many ports may be asked at once, and who stands where: the adapter, the registrar's name. Then the
+sweep of the voice ports, a voice stream, the kinds of keepalive, the account, the forward, and the
 lifetimes, which take as long as the NAT's timer.
 """
 
@@ -14,14 +15,20 @@ from natwatch.diagnosis.page import page
 from natwatch.diagnosis.report import lines, report
 from natwatch.oneshot import measure, write_log
 from natwatch.port import network
-from natwatch.probes.addressing import addressing
+from natwatch.probes.adapter import Adapter
+from natwatch.probes.addressing import addressing, kind_of
 from natwatch.probes.alg import Alg
 from natwatch.probes.behaviour import Behaviour
+from natwatch.probes.dns import Dns
+from natwatch.probes.engine import CLASSES
 from natwatch.probes.filtering import Filtering
+from natwatch.probes.forward import Forward
 from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import ONE_BINDING, Mapping
+from natwatch.probes.media import Media
 from natwatch.probes.reach import Reach, ports_of
+from natwatch.probes.registration import Registration
 from natwatch.probes.session import Session
 from natwatch.probes.size import Size
 from natwatch.probes.teeth import ONEWAY, REPLIED
@@ -29,6 +36,8 @@ from natwatch.probes.teeth import ONEWAY, REPLIED
 KEYS = (("udp/sip", REPLIED), ("udp/sip", ONEWAY), ("udp/stun", REPLIED))
 _BINDINGS = 21  # of each of the three searches: 63 together, and the control flow
 _PACE = 10  # ms between the openings of two bindings
+_CANDIDATES = 4  # voice ports, of which the first that is open gets the voice stream
+_TALK, _TALK_QUICK = 30, 10  # s of the voice stream
 _SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
 _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
 
@@ -36,12 +45,16 @@ _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the re
 class Checkup:
     """One check of *target*, (address, device, key), against *profile*.
 
-    ``measured`` fills as it goes on, in the form of diagnosis.findings.
+    *site* is what is known of the customer's line: {"adapter", "account", "resolvers"} as in the
+    configuration, each None where it is not, and "paused", a function of the account that gives
+    the seconds for which no password may be tried. ``measured`` fills as it goes on, in the form of
+    diagnosis.findings.
     """
 
-    def __init__(self, target, profile, quick):
+    def __init__(self, target, profile, site, quick):
         self.address, self.device, self.key = target
         self.profile = profile
+        self.site = site
         self.quick = quick
         self.trouble = None
         self.until = port.now() + _QUICK if quick else None
@@ -56,8 +69,8 @@ class Checkup:
         first, mapped = reached
         self.measured["addressing"] = self._addressing(mapped)
         session = Session(self.device, self.key, self.address, port.random, first)
-        self._ask_nat(session)
-        self._ask_rest(session)
+        voice = self._ask_nat(session)
+        self._ask_rest(session, voice)
         return True
 
     def _ask_ports(self):
@@ -88,20 +101,43 @@ class Checkup:
     def _ask_nat(self, session):
         own = network.own_addresses()
         mapping = Mapping(session.endpoint, port.random, own=own)
-        low, high = self.profile["ports"]["rtp"]
-        control = low + 2 * (int.from_bytes(port.random(2), "big") % ((high - low) // 2 + 1))
-        engines = [
-            Behaviour(Filtering(session), mapping),
-            Alg(session, self.measured["addressing"]["local"], control),
-            Size(session),
+        candidates = self._voice_ports()
+        voice = Reach(self.address, [(one, one) for one in candidates], port.random)
+        asked = [
+            ("nat", Behaviour(Filtering(session), mapping)),
+            ("alg", Alg(session, self.measured["addressing"]["local"], candidates[0])),
+            ("size", Size(session)),
+            ("voice", voice),
         ]
-        found = measure(session, engines, lambda now: "asking about the NAT and SIP", self.until)
-        if found is None:
-            self._leave_out("reflector", trouble=session.trouble)
-        else:
-            self.measured["nat"], self.measured["alg"], self.measured["size"] = found
+        adapter, account = self.site["adapter"], self.site["account"]
+        if adapter is not None:
+            asked.append(("adapter", Adapter((adapter["address"], adapter["port"]), port.random)))
+        if account is not None:
+            resolvers = self.site["resolvers"] or network.resolvers()
+            names = (account["registrar"], self.profile["network"])
+            asked.append(("dns", Dns(resolvers, names[0], names[1], port.random)))
+        found = self._measure(session, asked, lambda now: "asking about the NAT and SIP")
+        blocked = candidates if found["voice"] is None else ports_of(found["voice"]["blocked"])
+        for name in ("nat", "alg", "size", "dns"):
+            self.measured[name] = found.get(name)
+        if found.get("adapter") is not None:
+            self.measured["adapter"] = self._placed(found["adapter"])
+        return [one for one in candidates if one not in blocked][:1]
 
-    def _ask_rest(self, session):
+    def _voice_ports(self):
+        """A few ports of the profile's range, even ones, as RTP takes them (RFC 3550, 11)."""
+        low, high = self.profile["ports"]["rtp"]
+        drawn = [int.from_bytes(port.random(2), "big") for _ in range(_CANDIDATES)]
+        return sorted(set([low + 2 * (number % ((high - low) // 2 + 1)) for number in drawn]))
+
+    def _placed(self, adapter):
+        """The *adapter*'s result, with what kind of address it has and whether it is near."""
+        adapter["kind"] = kind_of(adapter["address"], self.profile["inner"])
+        adapter["on_segment"] = network.on_segment(adapter["address"])
+        return adapter
+
+    def _ask_rest(self, session, voice):
+        """*voice*: the port for the voice stream, in a list, empty where none is open."""
         nat = self.measured["nat"] or {"mapping": None}
         whole = nat["mapping"] in ONE_BINDING and not self.quick
         sweep = Reach(
@@ -115,7 +151,12 @@ class Checkup:
             limit = limits["default"] + 2
             self._leave_out("lifetimes", seconds=limit)
         searches = [Lifetime(session, key, limit * 1000, _BINDINGS, _PACE) for key in self._keys()]
-        kinds = Keepalives(session)
+        asked = [("rtp", sweep), ("keepalives", Keepalives(session))]
+        asked += [
+            ("media", Media(session, one, _TALK_QUICK if self.quick else _TALK)) for one in voice
+        ]
+        asked += self._of_account() + self._of_forward(session)
+        asked += [(engine.key, engine) for engine in searches]
 
         def describe(now):
             if not sweep.done:
@@ -124,31 +165,57 @@ class Checkup:
             engine = max(running, key=lambda engine: engine.progress(now)["left"])
             return telling.progress(engine.progress(now))
 
-        found = measure(session, [sweep, kinds] + searches, describe, self.until)
+        found = self._measure(session, asked, describe)
+        for name, _ in asked:
+            if name in ENGINES:
+                self.measured[name] = found[name]
+            elif found[name] is not None:
+                self.measured["lifetimes"][name] = found[name]
+
+    def _of_account(self):
+        """[("registration", engine)], if there is an account whose registrar may be asked."""
+        account, dns = self.site["account"], self.measured["dns"]
+        # Never at an address that is not the operator's: it would get the user's name and digest.
+        if account is None or dns is None or dns["state"] != "ok" or not dns["a"]:
+            return []
+        registrar = (dns["a"][0], account["port"])
+        return [
+            ("registration", Registration(registrar, account, port.random, self.site["paused"]))
+        ]
+
+    def _of_forward(self, session):
+        """[("forward", engine)], if it is known which port of which adapter it would lead to."""
+        adapter, known = self.site["adapter"], self.measured["adapter"]
+        if adapter is None:
+            return []
+        agent = None if known is None else known["agent"]
+        return [("forward", Forward(session, adapter["port"], agent))]
+
+    def _measure(self, session, asked, describe):
+        """{name: result} of the engines *asked*, [(name, engine), …]; None where there is none."""
+        engines = [engine for _, engine in asked]
+        found = measure(session, engines, describe, self.until)
         if found is None:
             self._leave_out("reflector", trouble=session.trouble)
-            return
-        self.measured["rtp"], self.measured["keepalives"] = found[0], found[1]
-        for engine, result in zip(searches, found[2:]):
-            self.measured["lifetimes"][engine.key] = result
+            found = [None] * len(asked)
+        return dict([(name, found[index]) for index, (name, _) in enumerate(asked)])
 
     def _keys(self):
         """The keys whose port is open: a blocked one would be searched for without end."""
         blocked = ports_of(self.measured["ports"][0]["blocked"])
-        ports = {"udp/sip": 5060, "udp/stun": 3478}
-        return [key for key in KEYS if ports[key[0]] not in blocked]
+        return [key for key in KEYS if CLASSES[key[0]][0] not in blocked]
 
     def _leave_out(self, what, **values):
         """Note that something was not asked; *what* is a name of diagnosis.texts.LEFT_OUT."""
         self.measured["left_out"].append({"what": what, "values": values})
 
 
-def check(target, profile, quick, language, colour, html=None):
+def check(target, profile, site, quick, language, colour, html=None):
     """The Outcome of one check, also written to the file *html*.
 
     Ctrl-C ends it early: what it has is told, and that it was cut.
     """
-    checkup = Checkup(target, profile, quick)
+    checkup = Checkup(target, profile, site, quick)
     try:
         if not checkup.run():
             return Outcome(None, trouble=checkup.trouble)

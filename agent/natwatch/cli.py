@@ -17,8 +17,8 @@ from natwatch.wire.auth import valid_device_id
 _HELP = """natwatch %s: what does this network's NAT do to UDP, and how long does it keep a binding?
 
 usage: natwatch run --config FILE
-       natwatch check --reflector ADDRESS --device ID --key-file FILE --profile FILE
-                      [--quick] [--lang en|ru] [--html FILE] [--json]
+       natwatch check --config FILE [--quick] [--lang en|ru] [--html FILE] [--json]
+       natwatch check --reflector ADDRESS --device ID --key-file FILE --profile FILE [...]
        natwatch lifetime TARGET [--class CLASS] [--state STATE] [--limit SECONDS] [--json]
        natwatch nat TARGET [--json]
        natwatch advice --reflector ADDRESS --device ID --key-file FILE [--limit SECONDS] [--json]
@@ -37,6 +37,7 @@ run        measure without pause and report to the provider's broker
 check      is this line ready for telephony? Every requirement of the operator, with what was
            found and what to do; takes as long as the NAT keeps a binding, and sends from port
            5060 for some seconds
+  --config FILE        the device's configuration: its reflector, profile, adapter and account
   --profile FILE       the operator's profile (JSON; see docs/configuration.md)
   --quick              under a minute; the report says what was left out
   --lang en|ru         language of the report (default: the locale's)
@@ -61,6 +62,7 @@ examples:
   natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
       --class udp/stun --state oneway --limit 180 --json
   natwatch nat --server ADDRESS:3478
+  natwatch check --config /etc/natwatch.json --html report.html
   natwatch check --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
       --profile enforta.json --quick --lang ru
   natwatch run --config /etc/natwatch.json
@@ -217,12 +219,12 @@ def check(arguments):
     from natwatch.diagnosis.texts import LANGUAGES
 
     known = {name: _TARGET[name] for name in _TARGET if name != "--server"}
-    known.update({"--profile": None, "--quick": False, "--lang": None, "--html": None})
-    known["--json"] = False
+    known.update({"--config": None, "--profile": None, "--quick": False, "--lang": None})
+    known.update({"--html": None, "--json": False})
     given = options(arguments, known)
-    _, target = _target("check", given)
+    target, site = _site(given)
     if given["--profile"] is None:
-        raise UsageError("check: expected --profile FILE, found nothing")
+        raise UsageError("check: expected --profile FILE (or --config with one), found nothing")
     language = given["--lang"] or _language()
     if language not in LANGUAGES:
         expected = " or ".join(LANGUAGES)
@@ -232,8 +234,26 @@ def check(arguments):
     except profile.ProfileError as error:
         raise UsageError(str(error))
     colour = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
-    outcome = checkup.check(target, chosen, given["--quick"], language, colour, given["--html"])
+    outcome = checkup.check(
+        target, chosen, site, given["--quick"], language, colour, given["--html"]
+    )
     return _outcome(outcome, given["--json"])
+
+
+def _site(given):
+    """(target, what is known of the customer's line) of a check; from --config where *given*,
+    which then also names the profile."""
+    if given["--config"] is None:
+        _, target = _target("check", given)
+        return target, {"adapter": None, "account": None, "resolvers": None}
+    for name in ("--reflector", "--device", "--key-file"):
+        if given[name] is not None:
+            raise UsageError("option %s: expected none beside --config" % name)
+    settings = config.load(given["--config"])
+    given["--profile"] = given["--profile"] or settings["profile"]
+    reflector = settings["reflector"]
+    target = (reflector["address"], settings["device"], bytes.fromhex(reflector["key"]))
+    return target, {name: settings[name] for name in ("adapter", "account", "resolvers")}
 
 
 def _language():

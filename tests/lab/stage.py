@@ -13,14 +13,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from natwatch.wire.auth import device_key
+from natwatch_provider.registrar.kamailio import Binding, Kamailio, RegistrarError
 from natwatch_provisioning.authority import Authority
 from natwatch_provisioning.broker import write_configuration
-from tests.lab import adapter
+from tests.lab import adapter, kamailio
 from tests.lab.lab import Lab, LabError
 from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B, REGISTRAR
 
@@ -111,6 +112,24 @@ class Stage:
         self.expect("collector", "broker.*connected|connected.*broker|listening", 20)
         return process
 
+    def start_kamailio(
+        self, users: Mapping[str, str], algorithm: str = "MD5"
+    ) -> subprocess.Popen[Any]:
+        """A registrar at REGISTRAR port 5060 (UDP, TCP) for *users*, passwords by name.
+
+        *algorithm* of its challenges: MD5 or SHA-256. It grants from 5 s to an hour.
+        """
+        argv = kamailio.write(self.folder / "kamailio", REGISTRAR, users, algorithm)
+        process = self.spawn("kamailio", "provider", argv)
+        wait_for(self._kamailio_answers, 20, "Kamailio to answer", lambda: self.log("kamailio"))
+        return process
+
+    def _kamailio_answers(self) -> bool:
+        try:
+            return self.bindings("nobody") == []
+        except RegistrarError:
+            return False
+
     # The customer's side
 
     def configure(self, device: str, **changes: Any) -> Path:
@@ -168,15 +187,22 @@ class Stage:
         ]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
-    def check(self, device: str, interpreter: str, *options: str) -> subprocess.Popen[Any]:
-        """`natwatch check --json`, started; its report stands on its standard output."""
-        key_file = self.folder / f"{device}.key"
-        key_file.write_text(device_key(self.master, device).hex())
-        argv = [
-            *(*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json"),
-            *("--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)),
-            *("--profile", str(PROFILE), *options),
-        ]
+    def check(
+        self, device: str, interpreter: str, *options: str, site: dict[str, Any] | None = None
+    ) -> subprocess.Popen[Any]:
+        """`natwatch check --json`, started; its report stands on its standard output.
+
+        *site*: fields of the device's configuration about the customer's line.
+        """
+        argv = [*INTERPRETERS[interpreter], "-m", "natwatch", "check", "--json", *options]
+        if site:
+            path = self.configure(device, profile=str(PROFILE), **site)
+            argv += ["--config", str(path)]
+        else:
+            key_file = self.folder / f"{device}.key"
+            key_file.write_text(device_key(self.master, device).hex())
+            argv += ["--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)]
+            argv += ["--profile", str(PROFILE)]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
     def start_adapter(
@@ -208,6 +234,11 @@ class Stage:
         """What `natwatch-noc … --json` prints, parsed."""
         argv = [str(_PROGRAMS / "natwatch-noc"), "--database", self.database, *arguments, "--json"]
         return json.loads(self.lab.run("provider", argv))
+
+    def bindings(self, user: str) -> list[Binding]:
+        """What Kamailio's location table holds of *user* now."""
+        with self.lab.on("provider"):
+            return Kamailio(kamailio.RPC_URL).bindings(user)
 
     def noc_page(self, device: str) -> str:
         """What `natwatch-noc device` shows people of *device*."""

@@ -94,6 +94,19 @@ HOME_ADAPTER = replace(HOME, links=(_ADAPTER_LINK, *HOME.links))
 
 CARRIER_ADAPTER = replace(CARRIER, links=(_ADAPTER_LINK, *CARRIER.links))
 
+# No NAT: the phone has a public address.
+OPEN = Topology(
+    links=(Link("phone", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),),
+    nats=(),
+    addresses=_PROVIDER,
+)
+
+# A router that gives its LAN addresses of a carrier's range (RFC 6598).
+SHARED = replace(
+    HOME,
+    links=(Link("phone", "100.64.5.20/24", "router", "100.64.5.1/24"), HOME.links[1]),
+)
+
 HOME_USERNAT = replace(HOME, nats=(), userspace="router")
 
 CARRIER_USERNAT = replace(CARRIER, nats=("router",), userspace="carrier")

@@ -6,6 +6,7 @@ from natwatch.diagnosis import findings, texts
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import check
 from natwatch.diagnosis.report import lines, ranges_text, report
+from natwatch.diagnosis.service import registered
 from natwatch.probes.addressing import addressing
 
 # Not the first operator: other ports, other limits. No code knows either.
@@ -253,6 +254,23 @@ def test_each_trouble_is_its_own_finding_and_no_other():
     ):
         result = told(**changes)
         assert codes(result) == found and result["verdict"] == verdict, (changes, result)
+
+
+def test_a_registration_is_this_lines_only_where_both_addresses_are_known():
+    for public, bindings, expected in (
+        ("203.0.113.9", [], False),
+        (None, [], False),
+        ("203.0.113.9", ["198.51.100.7", "203.0.113.9"], True),
+        ("203.0.113.9", ["198.51.100.7"], False),
+        ("203.0.113.9", ["198.51.100.7", "10.0.0.6"], None),
+        (None, ["203.0.113.9"], None),
+        (None, ["10.0.0.6"], None),
+    ):
+        measured = {
+            "registration": registration(bindings=[binding(one) for one in bindings]),
+            "addressing": addressing("10.0.0.4", None, public, PROFILE["inner"]),
+        }
+        assert registered(measured) is expected, (public, bindings)
 
 
 def test_what_was_not_measured_is_unknown_and_never_ready():

@@ -1,4 +1,4 @@
-"""What /proc/net/route says, read on machines of either byte order; lines that are odd."""
+"""What /proc and resolv.conf say, read on machines of either byte order; lines that are odd."""
 
 import socket
 
@@ -115,3 +115,40 @@ def test_a_machine_without_a_routing_tree_has_no_known_address():
         assert network.own_addresses() == []
     finally:
         network._TRIE = usual
+
+
+RESOLVERS = (
+    ("nothing", "", []),
+    ("one", "nameserver 192.168.1.1\n", ["192.168.1.1"]),
+    ("a local stub", "nameserver 127.0.0.53\noptions edns0 trust-ad\n", ["127.0.0.53"]),
+    (
+        "several, in order",
+        "search lan\nnameserver 10.0.0.2\nnameserver\t10.0.0.1\nnameserver 10.0.0.3\n"
+        "nameserver 10.0.0.4",
+        ["10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4"],
+    ),
+    ("one twice", "nameserver 10.0.0.2\nnameserver 10.0.0.2\n", ["10.0.0.2"]),
+    ("IPv6 is left out", "nameserver fe80::1%eth0\nnameserver ::1\n", []),
+    ("comments", "# nameserver 10.0.0.1\n;nameserver 10.0.0.2\n", []),
+    ("a comment behind it", "nameserver 10.0.0.1 # the router\r\n", ["10.0.0.1"]),
+    ("not at the beginning", " nameserver 10.0.0.1\n", []),
+    ("another word", "nameservers 10.0.0.1\nnameserver\nnameserver10.0.0.1\n", []),
+    ("no address", "nameserver router.lan\nnameserver 10.0.0.256\nnameserver 10.1\n", []),
+)
+
+
+def test_the_resolvers_are_those_of_resolv_conf_in_order():
+    for name, text, expected in RESOLVERS:
+        found = network.resolvers_of(text.split("\n"))
+        assert found == expected, (name, found)
+
+
+def test_a_machine_without_resolv_conf_has_no_known_resolver():
+    usual = network._RESOLVERS
+    for nowhere in ("/nowhere/resolv.conf", "/"):
+        network._RESOLVERS = nowhere
+        try:
+            assert network.resolvers() == [], nowhere
+        finally:
+            network._RESOLVERS = usual
+    assert [address for address in network.resolvers() if len(address.split(".")) != 4] == []

@@ -325,7 +325,7 @@ def test_ports_that_are_silent_twice_are_told_and_change_the_verdict():
     made._take(survey, None, reached(made.surveys._asked, closed), 30000)
     assert survey.found is True
     data = told_of(made, "reach")
-    assert data["blocked"] == sorted([[one, one] for one in closed]), data
+    assert (data["blocked"][0][0], data["blocked"][-1][1]) == (min(closed), max(closed)), data
     assert (data["known"], data["known_open"], data["asked"]) == (24 + 19, 41, 24), data
     verdicts = [line for line in lines if line.startswith("verdict: ")]
     assert "reach.blocked.rtp" in verdicts[-1] and "reach" not in verdicts[0], verdicts

@@ -57,7 +57,7 @@ def registered(measured):
     if not bindings:
         return False
     seen = [_seen_from(binding) for binding in bindings]
-    if public in seen:
+    if public is not None and public in seen:
         return True
     known = [address for address in seen if address is not None]
     return False if public is not None and len(known) == len(seen) else None

@@ -4,10 +4,12 @@ import socket
 import sys
 
 from natwatch import port
+from natwatch.wire.ipv4 import number_of
 
 _ROUTES = "/proc/net/route"  # Linux; one line a route
 _GATEWAY = 2  # RTF_GATEWAY
 _TRIE = "/proc/net/fib_trie"  # Linux; the routing tables as trees
+_RESOLVERS = "/etc/resolv.conf"
 
 
 def gateway():
@@ -96,3 +98,31 @@ def addresses_of(lines):
         elif words == ["/32", "host", "LOCAL"] and leaf is not None:
             found.add(leaf)
     return sorted(found)
+
+
+def resolvers():
+    """The IPv4 addresses of the resolvers that this machine asks, in order; empty if unknown.
+
+    A local stub (127.0.0.53) is one of them: it is what the programs here use. On OpenWrt that is
+    the router's own dnsmasq, which the customer's devices ask as well.
+    """
+    try:
+        with open(_RESOLVERS) as lines:
+            return resolvers_of(lines)
+    except (OSError, ValueError):
+        return []
+
+
+def resolvers_of(lines):
+    """The different IPv4 addresses after ``nameserver`` in *lines* of resolv.conf(5), in order.
+
+    The keyword stands at the very beginning of its line; the address is the next word.
+    """
+    found = []
+    for line in lines:
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver" or not line.startswith("nameserver"):
+            continue
+        if number_of(words[1]) is not None and words[1] not in found:
+            found.append(words[1])
+    return found

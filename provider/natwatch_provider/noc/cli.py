@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import textwrap
 import time
@@ -12,10 +13,11 @@ from typing import Any, TextIO
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from natwatch_provider.registrar.kamailio import Kamailio, RegistrarError
 from natwatch_provider.store import devices, overview
 from natwatch_provider.store.database import Database, what_it_said
 
-from . import page
+from . import page, registration
 from .page import calls_arrive, verdict
 from .tables import age, lifetime, moment, table
 
@@ -26,14 +28,33 @@ examples:
   natwatch-noc device home-1
   natwatch-noc lifetimes home-1 --limit 50
   natwatch-noc alerts --all --json
+  natwatch-noc registration home-1 --registrar http://192.0.2.5:5080/RPC --user 7001
 
 Tables show local time; JSON has UTC seconds since 1970. Exit code 0: shown; 1: the database
-cannot be read, or the device is not known; 2: wrong arguments.
+cannot be read, or the device is not known; 2: wrong arguments. That of registration is its
+answer: natwatch-noc registration --help.
+"""
+
+REGISTRATION = """\
+Is the phone registered, from where and until when, and is that the line the probe is on. Asks
+the location table of Kamailio (JSON-RPC over HTTP), not the phone and not the customer's line.
+"""
+
+REGISTRATION_EXAMPLES = """\
+examples:
+  natwatch-noc registration home-1 --registrar http://192.0.2.5:5080/RPC --user 7001
+  natwatch-noc registration home-1 --registrar https://sip.example/RPC --user 7001@sip.example
+  natwatch-noc registration home-1 --registrar http://192.0.2.5:5080 --user 7001 --json
+
+The domain is needed where the registrar serves several. Exit code 0: registered from the public
+address that the probe has reported last; 1: not registered, or from elsewhere only; 2: wrong
+arguments; 3: cannot be told, since the registrar or the database cannot be asked (within 5 s),
+or one of the two addresses is not known.
 """
 
 
 class Failed(Exception):
-    """What was asked cannot be shown; the sentence says why. Exit code 1."""
+    """What was asked cannot be shown; the sentence says why."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,16 +72,18 @@ def main(arguments: list[str] | None = None) -> int:
             raise Failed(trouble)
         with database.reading() as connection:
             found = options.read(connection, options)
-    except Failed as error:
-        return _complain(str(error), 1)
+    except (Failed, RegistrarError) as error:
+        return _complain(str(error), options.failed)
     except SQLAlchemyError as error:
-        return _complain(f"database {database} cannot be read: {what_it_said(error)}", 1)
+        text = f"database {database} cannot be read: {what_it_said(error)}"
+        return _complain(text, options.failed)
     finally:
         database.close()
-    return _print(found, options)
+    _print(found, options)
+    return int(options.code(found))
 
 
-def _print(found: Any, options: argparse.Namespace) -> int:
+def _print(found: Any, options: argparse.Namespace) -> None:
     try:
         if options.json:
             print(json.dumps(found, indent=2))
@@ -69,7 +92,6 @@ def _print(found: Any, options: argparse.Namespace) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -197,6 +219,11 @@ def _end(one: overview.Row, now: float) -> str:
     return f"{age(one['cleared'], now)} ago, {one['cleared_by']}"
 
 
+def _read_registration(connection: Connection, options: argparse.Namespace) -> dict[str, Any]:
+    _known(connection, options.device)
+    return registration.read(connection, options.device, options.registrar, options.user)
+
+
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of a table")
@@ -213,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def verb(name: str, read: Callable[..., Any], show: Callable[..., None], text: str) -> Any:
         made = verbs.add_parser(name, parents=[common], help=text, description=text)
-        made.set_defaults(read=read, show=show)
+        made.set_defaults(read=read, show=show, failed=1, code=lambda _found: 0)
         return made
 
     verb("devices", _read_devices, _show_devices, "every device, and how it is")
@@ -224,7 +251,33 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--limit", type=_limit, default=20, help="measurements shown (20)")
     alerts = verb("alerts", _read_alerts, _show_alerts, "alerts that are open")
     alerts.add_argument("--all", action="store_true", help="those that are cleared as well")
+    one = verb(
+        "registration", _read_registration, registration.show, "whether a phone is registered"
+    )
+    one.description, one.epilog = REGISTRATION, REGISTRATION_EXAMPLES
+    one.formatter_class = argparse.RawDescriptionHelpFormatter
+    one.set_defaults(failed=registration.UNKNOWN, code=registration.code)
+    one.add_argument("device", metavar="DEVICE", help="the probe beside the phone")
+    one.add_argument(
+        "--registrar", required=True, type=_registrar, metavar="URL", help="where JSON-RPC answers"
+    )
+    one.add_argument(
+        "--user", required=True, type=_user, metavar="USER", help="as USER or USER@DOMAIN"
+    )
     return parser
+
+
+def _registrar(text: str) -> Kamailio:
+    try:
+        return Kamailio(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _user(text: str) -> str:
+    if not re.fullmatch(r"[^\s:@<>]+(@[^\s:@<>]+)?", text):
+        raise argparse.ArgumentTypeError(f"expected USER or USER@DOMAIN, found {text!r}")
+    return text
 
 
 def _limit(text: str) -> int:

@@ -41,6 +41,22 @@ def page(connection: Connection, name: str) -> Row:
     }
 
 
+def public_address(connection: Connection, name: str) -> Row | None:
+    """The public address that the device *name* has reported last, and the time; None: none."""
+    newest = connection.execute(
+        select(lifetime.c.public, lifetime.c.measured.label("time"))
+        .where(lifetime.c.device == name, lifetime.c.public.is_not(None))
+        .order_by(lifetime.c.measured.desc(), lifetime.c.id.desc())
+        .limit(1)
+    ).first()
+    found = [] if newest is None else [dict(newest._mapping)]
+    for one in latest.of_device(connection, name).values():
+        public = one["data"]["context"].get("public")
+        if public is not None:
+            found.append({"public": public, "time": one["time"]})
+    return max(found, key=lambda one: one["time"], default=None)
+
+
 def keys(connection: Connection, name: str) -> list[Row]:
     """The keys of a device, the latest measured first: of each the latest lifetime that is known
     (or unknown, where none is), its baseline as baseline_lo and baseline_hi, None where there is
