@@ -46,9 +46,8 @@ class Checkup:
     """One check of *target*, (address, device, key), against *profile*.
 
     *site* is what is known of the customer's line: {"adapter", "account", "resolvers"} as in the
-    configuration, each None where it is not, and "paused", a function of the account that gives
-    the seconds for which no password may be tried. ``measured`` fills as it goes on, in the form of
-    diagnosis.findings.
+    configuration, each None where it is not, and "refusal", the port.refusal.Refusal of the
+    account. ``measured`` fills as it goes on, in the form of diagnosis.findings.
     """
 
     def __init__(self, target, profile, site, quick):
@@ -166,7 +165,9 @@ class Checkup:
             return telling.progress(engine.progress(now))
 
         found = self._measure(session, asked, describe)
-        for name, _ in asked:
+        for name, engine in asked:
+            if name == "registration" and engine.failed:
+                self.site["refusal"].remember(self.site["account"], port.now())
             if name in ENGINES:
                 self.measured[name] = found[name]
             elif found[name] is not None:
@@ -175,13 +176,11 @@ class Checkup:
     def _of_account(self):
         """[("registration", engine)], if there is an account whose registrar may be asked."""
         account, dns = self.site["account"], self.measured["dns"]
-        # Never at an address that is not the operator's: it would get the user's name and digest.
-        if account is None or dns is None or dns["state"] != "ok" or not dns["a"]:
+        registrar = None if account is None or dns is None else found_by(dns, account["port"])
+        if registrar is None:
             return []
-        registrar = (dns["a"][0], account["port"])
-        return [
-            ("registration", Registration(registrar, account, port.random, self.site["paused"]))
-        ]
+        not_before = self.site["refusal"].not_before(account, port.now())
+        return [("registration", Registration(registrar, account, port.random, not_before))]
 
     def _of_forward(self, session):
         """[("forward", engine)], if it is known which port of which adapter it would lead to."""
@@ -208,6 +207,17 @@ class Checkup:
     def _leave_out(self, what, **values):
         """Note that something was not asked; *what* is a name of diagnosis.texts.LEFT_OUT."""
         self.measured["left_out"].append({"what": what, "values": values})
+
+
+def found_by(dns, number):
+    """(address, port) of the registrar in the result of Dns: of its A, and port *number*, or of its
+    SRV. None where there is none, or one that is not the operator's: it would get the user's name
+    and digest."""
+    if dns["outside"]:
+        return None
+    found = [(address, number) for address in dns["a"]]
+    found += [(address, one["port"]) for one in dns["srv"] for address in one["a"]]
+    return found[0] if found else None
 
 
 def check(target, profile, site, quick, language, colour, html=None):

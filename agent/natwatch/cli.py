@@ -243,9 +243,11 @@ def check(arguments):
 def _site(given):
     """(target, what is known of the customer's line) of a check; from --config where *given*,
     which then also names the profile."""
+    from natwatch.port.refusal import Refusal
+
     if given["--config"] is None:
         _, target = _target("check", given)
-        return target, {"adapter": None, "account": None, "resolvers": None}
+        return target, {"adapter": None, "account": None, "resolvers": None, "refusal": None}
     for name in ("--reflector", "--device", "--key-file"):
         if given[name] is not None:
             raise UsageError("option %s: expected none beside --config" % name)
@@ -253,7 +255,9 @@ def _site(given):
     given["--profile"] = given["--profile"] or settings["profile"]
     reflector = settings["reflector"]
     target = (reflector["address"], settings["device"], bytes.fromhex(reflector["key"]))
-    return target, {name: settings[name] for name in ("adapter", "account", "resolvers")}
+    site = {name: settings[name] for name in ("adapter", "account", "resolvers")}
+    site["refusal"] = Refusal(given["--config"] + ".refused")
+    return target, site
 
 
 def _language():

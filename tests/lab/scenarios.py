@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from tests.lab.lab import Lab, LabError
 from tests.lab.nat import R2
+from tests.lab.resolver import ROUTER, Address, start_resolver
 from tests.lab.stage import Stage, wait_for
 from tests.lab.topology import (
     ADAPTER,
@@ -158,7 +159,7 @@ def _account(
     registrar is *alive*, and what *address* the customer's resolver gives for its name."""
 
     def prepare(stage: Stage) -> Site:
-        stage.start_resolver({NAME: address})
+        start_resolver(stage, [Address(NAME, address)])
         if alive:
             stage.start_kamailio({USER: PASSWORD})
         stage.start_adapter(*((USER, PASSWORD) if registers else ()))
@@ -170,7 +171,7 @@ def _account(
         return {
             "adapter": {"address": ADAPTER},
             "account": account,
-            "resolvers": ["192.168.1.1"],
+            "resolvers": [ROUTER],
         }
 
     return prepare

@@ -23,6 +23,7 @@ SEEDS = [
     RIG.hold(),
     RIG.hold(earlier=[1_000, 2_000], change=stun.ANY_PORT, collect=True),
     RIG.request((stun.CONTROL, bytes(4)), (stun.FETCH, stun.Fetch(b"a" * 12, 0))),
+    RIG.request((stun.CONTROL, bytes(4)), (stun.FORWARD, stun.Forward(5060, True))),
 ]
 SEEDS += [sip.request("192.0.2.1", data, "0123456789") for data in SEEDS]
 SEEDS.append(b"OPTIONS sip:x SIP/2.0\r\nv: 1\r\ni:\r\ni:\r\nNatwatch: AAEAACESpEI=\r\n\r\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from natwatch.wire import stun
+from natwatch.wire import sip, stun
 from natwatch_provider.reflector import sockets
 from natwatch_provider.reflector.layout import Layout
 from natwatch_provider.reflector.sockets import SocketsError, open_ports
@@ -250,6 +250,35 @@ def test_all_processes_have_one_boot_id(tmp_path: Path) -> None:
             with client(f"127.0.0.{last}") as sock:
                 ids.add(boot_id(sock, (first, 3478)))
         assert len(ids) == 1
+
+
+# A forward
+
+
+@pytest.mark.parametrize("last", range(2, 2 + PROCESSES))
+def test_the_answer_through_a_forward_comes_to_the_process_that_asked(
+    tmp_path: Path, last: int
+) -> None:
+    address = f"127.0.0.{last}"
+    with (
+        program(tmp_path) as (process, (first, second)),
+        client(address) as control,
+        client(address) as adapter,
+    ):
+        at = (first, 3478)
+        nonce = fresh_nonce(control, at)
+        asked = (stun.FORWARD, stun.Forward(adapter.getsockname()[1], True))
+        ask(control, at, nonce, (stun.CONTROL, TAG), asked)
+        assert hear(control)[0].get(stun.FORWARDED).state == stun.UNDER_WAY
+        options, origin = adapter.recvfrom(4096)
+        assert origin[0] == second and origin[1] in range(8000, 10001)
+        adapter.sendto(sip.response(sip.parse(options), b""), origin)
+        time.sleep(0.2)  # two sockets: nothing else puts one before the other
+        ask(control, at, nonce, (stun.CONTROL, TAG), asked)
+        told = hear(control)[0].get(stun.FORWARDED)
+        assert (told.state, told.status) == (stun.ANSWERED, 200)
+        assert told.source == adapter.getsockname()
+        assert counters_at_end(process)["forward_answered"] == 1
 
 
 # Life and death

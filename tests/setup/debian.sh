@@ -16,6 +16,7 @@ turnutils_natdiscovery              coturn
 stun                                stun-client
 baresip                             baresip-core
 kamailio                            kamailio
+dnsmasq                             dnsmasq-base
 shellcheck                          shellcheck
 gpgv                                gpgv
 /usr/share/keyrings/debian-archive-keyring.gpg  debian-archive-keyring

@@ -3,6 +3,7 @@
 import socket
 
 from natwatch.port import network
+from natwatch.wire.ipv4 import number_of
 
 # Interface, destination, gateway, flags, reference count, use, metric, mask, MTU, window, irtt.
 # 192.168.1.254 as a number of a little-endian machine, then of a big-endian one.
@@ -44,6 +45,81 @@ def test_a_machine_without_a_route_table_has_no_gateway():
     network._ROUTES = "/nowhere/route"
     try:
         assert network.gateway() is None
+    finally:
+        network._ROUTES = usual
+
+
+# Destination, gateway, flags, metric, mask: each as an address reads.
+HOME = (("0.0.0.0", "192.168.1.1", 3, 100, "0.0.0.0"), ("192.168.1.0", None, 1, 100, "/24"))
+PHONE = "192.168.1.30"
+SEGMENTS = (
+    ("a neighbour", HOME, PHONE, True),
+    ("somebody else's network", HOME, "192.168.2.30", False),
+    ("a part of the own network behind a router",
+     HOME + (("192.168.1.24", "192.168.1.9", 3, 100, "/29"),), PHONE, False),
+    ("the same, and this one host directly",
+     HOME + (("192.168.1.24", "192.168.1.9", 3, 1, "/29"), (PHONE, None, 5, 600, "/32")),
+     PHONE, True),
+    ("two of one length: the lower metric, behind a router",
+     HOME + (("192.168.1.0", "192.168.9.1", 3, 50, "/24"),), PHONE, False),
+    ("two of one length: the lower metric, directly",
+     (("192.168.1.0", "192.168.9.1", 3, 300, "/24"),) + HOME, PHONE, True),
+    ("forbidden", HOME + ((PHONE, None, 0x205, 0, "/32"),), PHONE, False),
+    ("a better route that is down", HOME + ((PHONE, "192.168.9.1", 6, 0, "/32"),), PHONE, True),
+    ("a tunnel that takes everything", (("0.0.0.0", None, 1, 0, "0.0.0.0"),), PHONE, True),
+    ("no route", HOME[1:], "192.168.2.30", None),
+    ("no routes", (), PHONE, None),
+    ("no address", HOME, "phone.example", None),
+    ("an address of the other family", HOME, "fd00::1", None),
+)  # fmt: skip
+
+
+def printed(route, byteorder):
+    """The line in which the kernel prints *route* on a machine of that byte order."""
+    destination, gateway, flags, metric, mask = route
+    length = int(mask[1:]) if mask[0] == "/" else 0
+    numbers = [destination, gateway or "0.0.0.0", (1 << 32) - (1 << (32 - length))]
+    texts = []
+    for number in numbers:
+        packed = number if isinstance(number, int) else number_of(number)
+        packed = packed.to_bytes(4, "big")
+        if byteorder == "little":
+            packed = bytes(reversed(packed))
+        texts.append("".join(["%02X" % byte for byte in packed]))
+    fields = ("eth0", texts[0], texts[1], "%04X" % flags, "0", "0", str(metric), texts[2])
+    return "\t".join(fields + ("0", "0", "0")) + "\n"
+
+
+def test_an_address_is_on_the_segment_if_its_best_route_has_no_gateway():
+    assert printed(HOME[0], "big").replace("C0A80101", "C0A801FE") == BIG
+    for name, routes, address, expected in SEGMENTS:
+        for byteorder in ("little", "big"):
+            lines = [printed(route, byteorder) for route in routes]
+            found = network.direct(["Iface\tDestination\n"] + lines, address, byteorder)
+            assert found is expected, (name, byteorder, found)
+
+
+def test_odd_lines_of_the_route_table_are_no_routes():
+    good = printed(HOME[1], "little")
+    for name, line in (
+        ("empty", ""),
+        ("cut short", good[:30]),
+        ("a mask that is no number", good.replace("00FFFFFF", "00FFFFFG")),
+        ("a mask too short", good.replace("00FFFFFF", "00FFFF")),
+        ("flags that are no number", good.replace("0001\t0", "U\t0")),
+        ("a metric that is no number", good.replace("100", "1OO")),
+    ):
+        assert line == "" or line != good, name
+        assert network.direct([line], PHONE, "little") is None, name
+    assert network.direct([good], PHONE, "little") is True
+
+
+def test_this_machine_knows_its_segments_or_nothing():
+    assert network.on_segment("203.0.113.77") in (True, False, None)
+    usual = network._ROUTES
+    network._ROUTES = "/nowhere/route"
+    try:
+        assert network.on_segment(PHONE) is None
     finally:
         network._ROUTES = usual
 

@@ -180,6 +180,10 @@ VALUES = (
     (stun.RECORD, stun.Record(b"r" * 12, stun.UNSEEN)),
     (stun.PUSH, stun.Pushed(TXID, 2, 3, 0xFFFFFFFF)),
     (stun.WITNESS, stun.Pushed(b"w" * 12, 1, 3, 40001)),
+    (stun.FORWARD, stun.Forward(65535, True)),
+    (stun.FORWARD, stun.Forward(0, False)),
+    (stun.FORWARDED, stun.Forwarded(stun.SILENT, 3)),
+    (stun.FORWARDED, stun.Forwarded(stun.ANSWERED, 1, 486, ("203.0.113.9", 5060), "Phone 1.0")),
     (stun.BOOT_ID, b"12345678"),
     (stun.TIME, 1764000000123),
     (stun.NONCE, b"AAAAAAAAAAAAAAAA"),
@@ -213,6 +217,16 @@ def test_a_record_tells_more_than_255_requests_as_255():
     message = stun.parse(stun.build(stun.SUCCESS, TXID, [(stun.RECORD, record)]))
     assert message.get(stun.RECORD).requests == 255
     assert message.get(stun.RECORD).answers == 255
+
+
+def test_the_agent_of_a_forward_is_kept_to_64_bytes_and_absent_where_there_is_none():
+    for agent, expected in ((None, None), ("x" * 70, "x" * 64), ("Phone 1.0", "Phone 1.0")):
+        one = stun.Forwarded(stun.ANSWERED, 2, 486, ("203.0.113.9", 5060), agent)
+        message = stun.parse(stun.build(stun.SUCCESS, TXID, [(stun.FORWARDED, one)]))
+        back = message.get(stun.FORWARDED)
+        assert back.agent == expected
+        assert (back.state, back.sent, back.status) == (stun.ANSWERED, 2, 486)
+        assert back.source == ("203.0.113.9", 5060)
 
 
 def test_an_attribute_that_stands_twice_is_read_once_or_as_a_list():
@@ -343,6 +357,10 @@ BAD_VALUES = (
     (stun.WITNESS, bytes(8), "attribute_length"),
     (stun.RECORD, bytes(27), "attribute_length"),
     (stun.RECORD, bytes(41), "attribute_length"),
+    (stun.FORWARD, bytes(3), "attribute_length"),
+    (stun.FORWARDED, bytes(12), "attribute_length"),
+    (stun.FORWARDED, bytes(4) + b"\x01" + unhex("0001000000000000"), "attribute_length"),
+    (stun.FORWARDED, bytes(4) + b"\x01\xff" + unhex("0001000000000000"), "attribute_value"),
     (stun.RECORD, bytes(12) + b"\x07" + bytes(7) + unhex("0001000000000000"), "attribute_value"),
 )
 

@@ -66,6 +66,8 @@ class Reflector:
         self.collecting = {}  # (source, local) of a collecting tooth -> its transaction id
         self.copies = {}  # transaction id -> what came
         self.replying = set()  # transaction ids of those that want their SIP answered
+        self.phones = {}  # public port that is forwarded -> (SIP status, what the phone is called)
+        self.forwards = {}  # public port -> the stun.Forwarded of it
         self.control = None
         self.silent = False
         self.asleep = (0, 0)  # from, to: looks at what came only afterwards
@@ -131,6 +133,8 @@ class Reflector:
             reply.append((stun.RECORD, record))
         for fetch in message.get_all(stun.FETCH):
             reply.append((stun.COPY, self._copy(fetch)))
+        for forward in message.get_all(stun.FORWARD):
+            reply.append((stun.FORWARDED, self._forward(forward)))
         self._answer(message.txid, reply + about + [(stun.NONCE, nonce)], source, local)
 
     def _stale(self, nonce):
@@ -156,6 +160,31 @@ class Reflector:
         return stun.Copy(
             fetch.index, len(copies), 64, 0, len(data), fetch.offset, digest, bytes(text)
         )
+
+    def _forward(self, forward):
+        if forward.port not in self.forwards:
+            told = stun.Forwarded(stun.UNDER_WAY if forward.ask else stun.NEVER_ASKED)
+            if forward.ask:
+                self.forwards[forward.port] = told
+                self._options(forward.port, told)
+            return told
+        return self.forwards[forward.port]
+
+    def _options(self, port, told):
+        if told.state != stun.UNDER_WAY:
+            return
+        if told.sent == 3:
+            told.state = stun.SILENT
+            return
+        told.sent += 1
+        wait = 700 if told.sent < 3 else 2600
+        self.world.at(self.world.now + wait, self._options, port, told)
+        if port in self.phones and not self.world._lost() and not self.world._lost():
+            self.world.at(self.world.now + 2 * DELAY, self._answered, port, told)
+
+    def _answered(self, port, told):
+        told.state, told.source = stun.ANSWERED, (PUBLIC, port)
+        told.status, told.agent = self.phones[port]
 
     def _hold(self, message, source, local, now):
         hold = message.get(stun.HOLD)

@@ -7,7 +7,7 @@ from natwatch import port
 from natwatch.wire.ipv4 import number_of
 
 _ROUTES = "/proc/net/route"  # Linux; one line a route
-_GATEWAY = 2  # RTF_GATEWAY
+_UP, _GATEWAY, _REJECT = 1, 2, 0x200  # RTF_UP, RTF_GATEWAY, RTF_REJECT
 _TRIE = "/proc/net/fib_trie"  # Linux; the routing tables as trees
 _RESOLVERS = "/etc/resolv.conf"
 
@@ -45,6 +45,54 @@ def gateway_of(line, byteorder):
     if byteorder == "little":
         address.reverse()
     return "%d.%d.%d.%d" % tuple(address)
+
+
+def on_segment(address):
+    """Whether the kernel reaches *address* directly, without a router; None where unknown."""
+    try:
+        with open(_ROUTES) as routes:
+            return direct(routes, address, sys.byteorder)
+    except (OSError, ValueError):
+        return None
+
+
+def direct(lines, address, byteorder):
+    """Whether the route that the *lines* of /proc/net/route have for *address* needs no gateway.
+
+    Of several that cover it the longest prefix wins, then the lowest metric. None if none does.
+    """
+    wanted = number_of(address)
+    best = None  # (ones in the mask, -metric, needs no gateway)
+    for line in lines:
+        route = _route(line, byteorder)
+        if route is None or wanted is None or wanted & route[1] != route[0]:
+            continue
+        _, mask, flags, metric = route
+        found = (bin(mask).count("1"), -metric, not flags & (_GATEWAY | _REJECT))
+        if best is None or found[:2] > best[:2]:
+            best = found
+    return None if best is None else best[2]
+
+
+def _route(line, byteorder):
+    """(network, mask, flags, metric) of one *line*, None if it is no route that is up."""
+    fields = line.split()
+    if len(fields) < 8:
+        return None
+    try:
+        network, mask = [_number(fields[index], byteorder) for index in (1, 7)]
+        flags, metric = int(fields[3], 16), int(fields[6])
+    except ValueError:
+        return None
+    return (network, mask, flags, metric) if flags & _UP else None
+
+
+def _number(text, byteorder):
+    """The number of an address, most significant byte first. Raises ValueError."""
+    packed = bytes.fromhex(text)
+    if len(packed) != 4:
+        raise ValueError("expected 4 bytes, found %r" % text)
+    return int.from_bytes(packed, byteorder)
 
 
 def local_address(destination):

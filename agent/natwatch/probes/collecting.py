@@ -174,6 +174,10 @@ class Collecting:
 
     # How it works
 
+    def _hold(self):
+        """What the set-up asks for."""
+        return stun.Hold(True, _HOLD, 1, 0, self.session.tag, True, reply=self.reply)
+
     def _wait(self, now):
         if self.session.ready(now):
             self.phase = SETTING_UP
@@ -195,7 +199,7 @@ class Collecting:
                 self.reason = reason
                 self._begin(now)
             return
-        hold = stun.Hold(True, _HOLD, 1, 0, self.session.tag, True, reply=self.reply)
+        hold = self._hold()
         for path in self.paths:
             if not path.answered:
                 self._send(path, self.session.hold_request(path.txid, hold))

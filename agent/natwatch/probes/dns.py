@@ -7,8 +7,8 @@ sent there.
 
 DNS over UDP is not authenticated. So each query has a fresh local port and a random id, and only
 the resolver asked is believed, with the same question (RFC 5452, section 9.1). One who sits on the
-way can answer all the same, and first; then two different answers come to one query. The first is
-judged, since the phone takes that as well, and the others are kept as evidence.
+way can answer all the same, and first; then two different answers come to one query. The first that
+is no refusal is judged, since the phone takes that as well, and all are kept as evidence.
 """
 
 from natwatch.wire import dns
@@ -89,8 +89,8 @@ class Dns:
     random bytes. One result: {"name", "resolver": the one that answered or None, "a": [address,
     …], "srv": [{"target", "port", "priority", "weight", "a": […]}, …] (at most 4, as a phone
     prefers them), "outside": addresses that are not in the network, "state", "rcode": of the
-    answer about A, its name in RFC 1035, or None, "second_answers": different ones to a query
-    that was answered already, [{"name", "type", "resolver", "rcode", "a", "srv"}, …], "ttl": the
+    answer about A, its name in RFC 1035, or None, "contradictions": the answers, as they came, of
+    queries with different ones, [{"name", "type", "resolver", "rcode", "a", "srv"}, …], "ttl": the
     least, s, or None, "reason": None or what is not as it should be}.
 
     ``state``: "wrong" (some address is outside), "ok" (all are inside), "no such name", "no
@@ -113,7 +113,7 @@ class Dns:
         self._targets = {}  # SRV target -> ([(ttl, address)], the question or None)
         self._queries = {}  # flow -> _Query
         self._next_flow = 0
-        self._second = []
+        self._contradictions = []
         self._unasked = None  # why nothing is asked
         self._deadline = None
         self._end_at = None
@@ -227,9 +227,11 @@ class Dns:
             query.heard.append(said)
         else:
             self._count("different")
-            if len(self._second) < _NAMED:
+            if len(self._contradictions) < _NAMED:
+                if len(query.heard) == 1:
+                    self._contradictions.append(query.heard[0])
+                self._contradictions.append(said)
                 query.heard.append(said)
-                self._second.append(said)
 
     def _accept(self, query, answer, now):
         question = query.question
@@ -315,7 +317,7 @@ class Dns:
                 "outside": outside[:_NAMED],
                 "state": "wrong" if outside else self._state(everything),
                 "rcode": self._address.rcode,
-                "second_answers": self._second,
+                "contradictions": self._contradictions[:_NAMED],
                 "ttl": min(ttls) if ttls else None,
                 "reason": self._reason(services),
             }
@@ -349,8 +351,8 @@ class Dns:
         if len(all_services) > len(services):
             text = "only the first %d of %d SRV records were followed"
             said.append(text % (len(services), len(all_services)))
-        if self._second:
-            said.append("different answers came to one query; the first is judged")
+        if self._contradictions:
+            said.append("different answers came to one query; the first that is one is judged")
         return "; ".join([sentence for sentence in said if sentence])[:_REASON] or None
 
     def _usual(self, question):

@@ -1,4 +1,4 @@
-"""The control flow to the reflector: nonce, audits, witnesses, restarts, time.
+"""The control flow to the reflector: nonce, audits, witnesses, forwards, restarts, time.
 
 Errors and nonces travel here and never over a tooth, since any answer would turn a ``oneway``
 binding into a ``replied`` one. The flow is refreshed just before it is needed (a witness is due)
@@ -52,8 +52,8 @@ class Session:
         self._needs = []  # instants at which the control flow must be fresh
         self._audits = []
         self._cancels = []
-        self._fetches = []
-        self._fetching = None  # the Fetch in the request under way
+        self._singles = []  # (FETCH, Fetch) and (FORWARD, Forward): one a request
+        self._single = None  # that of the request under way
         self._wanted = False
         self._sends = []
         self._notices = []
@@ -96,7 +96,12 @@ class Session:
 
     def fetch(self, txid, index, offset=0):
         """Ask for a part of the *index*-th copy of what the collecting tooth *txid* received."""
-        self._fetches.append(stun.Fetch(txid, index, offset))
+        self._singles.append((stun.FETCH, stun.Fetch(txid, index, offset)))
+
+    def forward(self, port, ask):
+        """Ask whether *port* of our public address leads to a SIP device. *ask*: the reflector is
+        to find out, from an endpoint never contacted; else it only tells what it knows."""
+        self._singles.append((stun.FORWARD, stun.Forward(port, ask)))
 
     # The engine's calls
 
@@ -120,7 +125,7 @@ class Session:
             return sent + _RETRIES[attempt]
         if self._rest_until is not None:
             return self._rest_until
-        if self._wanted or self._audits or self._cancels or self._fetches:
+        if self._wanted or self._audits or self._cancels or self._singles:
             return 0
         if self._needs:
             return min(self._needs) - _LEAD
@@ -147,8 +152,9 @@ class Session:
     def take_notices(self):
         """What came, oldest first.
 
-        ("ready",), ("witness", Pushed), ("record", Record), ("restarted",), or ("copy", txid,
-        Copy): None instead of the Copy if the reflector knows no copies.
+        ("ready",), ("witness", Pushed), ("record", Record), ("restarted",), ("copy", txid, Copy),
+        or ("forwarded", port, Forwarded): None instead of the Copy or the Forwarded if the
+        reflector knows none.
         """
         notices, self._notices = self._notices, []
         return notices
@@ -168,13 +174,13 @@ class Session:
             # One exchange half a second ago serves every witness that is due within the next.
             recent = self._answered_at is not None and now - self._answered_at < 500
             self._wanted = self._wanted or not recent
-        if self._wanted or self._audits or self._cancels or self._fetches:
+        if self._wanted or self._audits or self._cancels or self._singles:
             self._wanted = False
             self._ask(now)
 
     def _ask(self, now):
         self._asked_at = now
-        self._fetching = None
+        self._single = None
         txid = self.random(12)
         attributes = [(stun.USERNAME, self.device)]
         if self._nonce is not None:
@@ -184,9 +190,9 @@ class Session:
             attributes.append((stun.CANCEL, self._cancels[:_AUDIT_MOST]))
         elif self._audits:
             attributes.append((stun.AUDIT, self._audits[:_AUDIT_MOST]))
-        elif self._fetches:  # one a request: a copy in the answer is long enough
-            self._fetching = self._fetches[0]
-            attributes.append((stun.FETCH, self._fetching))
+        elif self._singles:  # one a request: a copy in the answer is long enough
+            self._single = self._singles[0]
+            attributes.append(self._single)
         data = stun.build(stun.REQUEST, txid, attributes, self.key)
         if len(data) < _PADDED:
             attributes.append((stun.PADDING, bytes(_PADDED - len(data))))
@@ -274,7 +280,10 @@ class Session:
         if code == 438 and message.has(stun.NONCE) and self._stale < _STALE_MOST:
             self._ask(now)
             return
-        self._fetched(None)
+        asked = self._single is not None
+        self._told(None)
+        if code == 420 and asked:  # a reflector older than this question; the rest it knows
+            return
         self._rest_until = now + _BACK_OFF[-1]
         text = "the reflector at %s port %d refuses this device's requests with error %d"
         self.trouble = text % (self.endpoint + (code,))
@@ -290,12 +299,19 @@ class Session:
         self._cancels = [txid for txid in self._cancels if txid not in told]
         for record in records:
             self._notices.append(("record", record))
-        self._fetched(message.get(stun.COPY))
+        self._told(message)
         self._notices.append(("ready",))
 
-    def _fetched(self, copy):
-        """The request that asked for a copy was answered, perhaps without one."""
-        if self._fetching is not None:
-            self._fetches.remove(self._fetching)
-            self._notices.append(("copy", self._fetching.txid, copy))
-            self._fetching = None
+    def _told(self, message):
+        """The request with a single question was answered with *message*, None: refused."""
+        if self._single is None:
+            return
+        number, asked = self._single
+        self._singles.remove(self._single)
+        self._single = None
+        if number == stun.FETCH:
+            copy = None if message is None else message.get(stun.COPY)
+            self._notices.append(("copy", asked.txid, copy))
+        else:
+            told = None if message is None else message.get(stun.FORWARDED)
+            self._notices.append(("forwarded", asked.port, told))

@@ -53,6 +53,8 @@ WITNESS = 0x7E57  # in an indication to the control flow: a push was just sent
 EARLIER = 0x7E58  # beside HOLD: rounds of pushes before the last one, ms
 FETCH = 0x7E59  # send the copy of a datagram that came on a collecting tooth's binding
 COPY = 0x7E5A  # one answer to FETCH
+FORWARD = 0x7E5B  # does a port of my public address lead to a SIP device?
+FORWARDED = 0x7E5C  # the answer to FORWARD
 BOOT_ID = 0xFE51  # 8 bytes drawn when the reflector started
 TIME = 0xFE52  # the reflector's wall clock, milliseconds since 1970
 RECEIVED = 0xFE53  # (TTL, DSCP) that the request had when it arrived
@@ -81,12 +83,14 @@ class Hold:
     The delay counts from the reflector's last answer, or from the request if it must not answer.
     *tag*, 4 bytes, names the control flow that gets the witnesses: one with the same CONTROL.
     *collect*: keep a copy of whatever else comes on this binding, for FETCH. *reply*: answer real
-    SIP on it as a server would, and keep copies of these answers as well.
+    SIP on it as a server would, and keep copies of these answers as well. *reflect*: send back
+    the media packets that come on it (natwatch.wire.media), until it is pushed or canceled.
     """
 
     def __init__(
-        self, answer, delay, copies, source=0, tag=b"\0\0\0\0", collect=False, reply=False
-    ):
+        self, answer, delay, copies, source=0, tag=b"\0\0\0\0", collect=False, reply=False,
+        reflect=False,
+    ):  # fmt: skip
         self.answer = answer
         self.delay = delay
         self.copies = copies
@@ -94,6 +98,7 @@ class Hold:
         self.tag = tag
         self.collect = collect
         self.reply = reply
+        self.reflect = reflect
 
 
 class Fetch:
@@ -143,7 +148,10 @@ OUTCOMES = ("unseen", "held", "pushed", "canceled", "stale nonce", "wrong addres
 
 
 class Record:
-    """What the reflector knows of one transaction: counts, last idle time (ms), mapped address."""
+    """What the reflector knows of one transaction: counts, last idle time (ms), mapped address.
+
+    Of a reflecting tooth that was not pushed *idle* is how many media packets came.
+    """
 
     def __init__(self, txid, outcome, requests=0, answers=0, copies=0, idle=0, mapped=None):
         self.txid = txid
@@ -153,6 +161,33 @@ class Record:
         self.copies = copies
         self.idle = idle
         self.mapped = mapped or ("0.0.0.0", 0)
+
+
+class Forward:
+    """The *port* of the requester's public address that is meant. *ask*: send OPTIONS to it,
+    unless that was just done; else only tell."""
+
+    def __init__(self, port, ask):
+        self.port = port
+        self.ask = ask
+
+
+# States of a forward. REFUSED_… follow from the reflector's limits (docs/protocol.md).
+NEVER_ASKED, UNDER_WAY, ANSWERED, SILENT = range(4)
+REFUSED_PORT, REFUSED_PORTS, REFUSED_SOON, REFUSED_FULL = range(16, 20)
+AGENT_MOST = 64  # bytes
+
+
+class Forwarded:
+    """What became of OPTIONS: *state*, copies *sent*, and of the answer the SIP *status*, the
+    *source* and the *agent*, text of its Server or User-Agent (None: neither)."""
+
+    def __init__(self, state, sent=0, status=0, source=None, agent=None):
+        self.state = state
+        self.sent = sent
+        self.status = status
+        self.source = source or ("0.0.0.0", 0)
+        self.agent = agent
 
 
 def _need(value, low, high, name):
@@ -286,7 +321,8 @@ def _unpack_txids(value, _txid):
 
 
 def _pack_hold(hold, _txid):
-    flags = (1 if hold.answer else 0) | (2 if hold.collect else 0) | (8 if hold.reply else 0)
+    flags = (1 if hold.answer else 0) | (2 if hold.collect else 0)
+    flags |= (4 if hold.reflect else 0) | (8 if hold.reply else 0)
     return struct.pack(">BBBBI", flags, hold.source, hold.copies, 0, hold.delay) + hold.tag
 
 
@@ -294,7 +330,8 @@ def _unpack_hold(value, _txid):
     _need(value, 12, 12, "HOLD")
     flags, source, copies, _, delay = struct.unpack(">BBBBI", value[:8])
     tag = bytes(value[8:])
-    return Hold(bool(flags & 1), delay, copies, source, tag, bool(flags & 2), reply=bool(flags & 8))
+    collect, reflect, reply = [bool(flags & bit) for bit in (2, 4, 8)]
+    return Hold(bool(flags & 1), delay, copies, source, tag, collect, reply, reflect)
 
 
 def _pack_times(times, _txid):
@@ -326,6 +363,29 @@ def _unpack_copy(value, _txid):
     _need(value, 40, 40 + (COPY_PART + 2) // 3 * 4, "COPY")
     index, count, ttl, dscp, total, offset = struct.unpack(">BBBBHH", value[:8])
     return Copy(index, count, ttl, dscp, total, offset, bytes(value[8:40]), bytes(value[40:]))
+
+
+def _pack_forward(forward, _txid):
+    return struct.pack(">HBB", forward.port, 1 if forward.ask else 0, 0)
+
+
+def _unpack_forward(value, _txid):
+    _need(value, 4, 4, "FORWARD")
+    port, flags, _ = struct.unpack(">HBB", value)
+    return Forward(port, bool(flags & 1))
+
+
+def _pack_forwarded(told, _txid):
+    agent = (told.agent or "").encode()[:AGENT_MOST]
+    head = struct.pack(">BBHB", told.state, told.sent, told.status, len(agent))
+    return head + agent + _pack_address(told.source, None)
+
+
+def _unpack_forwarded(value, _txid):
+    _need(value, 13, 25 + AGENT_MOST, "FORWARDED")
+    state, sent, status, size = struct.unpack(">BBHB", value[:5])
+    agent = _unpack_text(value[5 : 5 + size], None) if size else None
+    return Forwarded(state, sent, status, _unpack_address(value[5 + size :], None), agent)
 
 
 def _pack_received(received, _txid):
@@ -408,6 +468,8 @@ ATTRIBUTES = {
     EARLIER: ("EARLIER", (_pack_times, _unpack_times)),
     FETCH: ("FETCH", (_pack_fetch, _unpack_fetch)),
     COPY: ("COPY", (_pack_copy, _unpack_copy)),
+    FORWARD: ("FORWARD", (_pack_forward, _unpack_forward)),
+    FORWARDED: ("FORWARDED", (_pack_forwarded, _unpack_forwarded)),
     SOFTWARE: ("SOFTWARE", _TEXT),
     ALTERNATE_SERVER: ("ALTERNATE-SERVER", _ADDRESS),
     CACHE_TIMEOUT: ("CACHE-TIMEOUT", _integer(4)),

@@ -1,4 +1,4 @@
-"""What a device asks over its control flow: audits, cancels and copies (docs/protocol.md).
+"""What a device asks over its control flow: audits, cancels, copies, forwards (docs/protocol.md).
 
 Where several processes share the ports, a device behind an address pool may have its teeth at
 another process than its control flow. An answer about transactions that are not known here waits
@@ -11,6 +11,7 @@ from itertools import count
 from typing import Protocol
 
 from natwatch.wire import stun
+from natwatch_provider.reflector.forwards import Forwards
 from natwatch_provider.reflector.holds import Holds
 from natwatch_provider.reflector.layout import Arrival, Datagram, Endpoint
 from natwatch_provider.reflector.nonce import GOOD, Nonces
@@ -46,6 +47,7 @@ class _Answer:
         self.arrival = arrival
         self.txids: list[bytes] = []  # one RECORD each
         self.records: dict[bytes, stun.Record] = {}
+        self.forwarded: Attributes = []  # at most one FORWARDED
         self.replies = 0  # of siblings, still to come
         self.due = 0  # ms: it goes then, whatever is missing
 
@@ -54,10 +56,11 @@ class Controls:
     """Answers control requests, of which the MAC was right."""
 
     def __init__(
-        self, holds: Holds, nonces: Nonces, boot_id: bytes, wall: Callable[[], int],
-        counters: Counter[str], siblings: Siblings | None,
+        self, holds: Holds, forwards: Forwards, nonces: Nonces, boot_id: bytes,
+        wall: Callable[[], int], counters: Counter[str], siblings: Siblings | None,
     ) -> None:  # fmt: skip
         self._holds = holds
+        self._forwards = forwards
         self._nonces = nonces
         self._boot_id = boot_id
         self._wall = wall
@@ -69,7 +72,8 @@ class Controls:
     def receive(
         self, name: str, key: bytes, message: stun.Message, arrival: Arrival
     ) -> list[Datagram]:
-        """The answer to a request of the device *name*, if it can be given at once."""
+        """The answer to a request of the device *name*, if it can be given at once, and OPTIONS
+        to a forward that it asks about."""
         source, now = arrival.source, arrival.now
         if self._nonces.check(message.get(stun.NONCE, b""), source[0], now) != GOOD:
             return self._stale(key, message, arrival)
@@ -77,19 +81,21 @@ class Controls:
             unknown = (stun.UNKNOWN_ATTRIBUTES, message.unknown)
             return self._error("control_unknown_attribute", 420, [unknown], key, message, arrival)
         audit, cancel = message.get(stun.AUDIT, []), message.get(stun.CANCEL, [])
-        fetches = message.get_all(stun.FETCH)
+        singles = message.get_all(stun.FETCH) + message.get_all(stun.FORWARD)
         if len(audit) + len(cancel) > MAX_IDS:
             return self._error("control_too_many_ids", 400, [], key, message, arrival)
-        if len(fetches) > 1 or (fetches and (audit or cancel)):
+        if len(singles) > 1 or (singles and (audit or cancel)):
             # One copy's part is as much as fits into one answer that no router has to fragment.
             return self._error("control_not_alone", 400, [], key, message, arrival)
-        self._register(name, key, message.get(stun.CONTROL)[:4], arrival)
+        counter = self._register(name, key, message.get(stun.CONTROL)[:4], arrival)
         answer = _Answer(name, key, message, arrival)
         answer.txids = audit + cancel
         answer.records = self.records(name, audit, cancel, now)
+        forward, options = self._forward(answer)
+        self._counters[forward or counter] += 1
         if self._ask_siblings(answer, audit, cancel):
             return []
-        return [self._finish(answer, now)]
+        return [self._finish(answer, now), *options]
 
     def records(
         self, name: str, txids: list[bytes], cancel: list[bytes], now: int
@@ -126,12 +132,13 @@ class Controls:
             self._counters["sibling_missing"] += 1
         return [self._finish(self._waiting.pop(number), now) for number in late]
 
-    def _register(self, name: str, key: bytes, tag: bytes, arrival: Arrival) -> None:
+    def _register(self, name: str, key: bytes, tag: bytes, arrival: Arrival) -> str:
+        """Where this device's witnesses go from now on; a counter for it."""
         source, local = arrival.source, arrival.local
         known = self._holds.control(name, key, tag, local=local, source=source, now=arrival.now)
-        self._counters["control" if known else "control_refused"] += 1
         if known and self._siblings is not None:
             self._siblings.announce(name, tag, local, source)
+        return "control" if known else "control_refused"
 
     def _ask_siblings(self, answer: _Answer, audit: list[bytes], cancel: list[bytes]) -> bool:
         """Whether the answer has to wait for what siblings know."""
@@ -152,6 +159,16 @@ class Controls:
         siblings.ask(request_id, answer.name, audit, cancel)
         return True
 
+    def _forward(self, answer: _Answer) -> tuple[str | None, list[Datagram]]:
+        """If it asks about a forward: a counter, and OPTIONS to the requester's own address, which
+        its nonce has proven."""
+        forward = answer.message.get(stun.FORWARD)
+        if forward is None:
+            return None, []
+        counter, told, options = self._forwards.ask(answer.name, forward, answer.arrival)
+        answer.forwarded = [(stun.FORWARDED, told)]
+        return counter, options
+
     def _finish(self, answer: _Answer, now: int) -> Datagram:
         arrival, message = answer.arrival, answer.message
         attributes: Attributes = [(stun.XOR_MAPPED_ADDRESS, arrival.source)]
@@ -160,7 +177,7 @@ class Controls:
         for txid in answer.txids:
             record = answer.records.get(txid) or stun.Record(txid, stun.UNSEEN)
             attributes.append((stun.RECORD, record))
-        attributes += self._copies(answer.name, message)
+        attributes += self._copies(answer.name, message) + answer.forwarded
         data = stun.build(stun.SUCCESS, message.txid, attributes, answer.key)
         return Datagram(arrival.local, arrival.source, bytes(data))
 

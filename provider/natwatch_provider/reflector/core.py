@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 
-from natwatch.wire import sip, stun
+from natwatch.wire import media, sip, stun
 from natwatch.wire.auth import device_key, valid_device_id
 from natwatch_provider.reflector import answers, envelope, holds, plain
 from natwatch_provider.reflector.control import Controls, Siblings
 from natwatch_provider.reflector.envelope import Request
+from natwatch_provider.reflector.forwards import Forwards, Probe
 from natwatch_provider.reflector.holds import Asked, Holds, Tooth
 from natwatch_provider.reflector.layout import Arrival, Datagram, Endpoint, Layout
 from natwatch_provider.reflector.limits import Limits
 from natwatch_provider.reflector.nonce import GOOD, Nonces
 
-_EXTENSION = (stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH)
+_EXTENSION = (stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH, stun.FORWARD)
 _NEW_TOOTH = {stun.STALE_NONCE: "stale_nonce", stun.WRONG_ADDRESS: "wrong_address"}
 _SOURCES = (0, stun.CHANGE_PORT, stun.ANY_PORT)  # each with CHANGE_IP or without
 
@@ -39,11 +40,15 @@ class Reflector:
     ) -> None:  # fmt: skip
         self.counters: Counter[str] = Counter()
         self._layout = layout
+        self._wall = wall
         self._draw = draw
         self._nonces = Nonces(secret)
         self._holds = Holds()
         self._limits = Limits()
-        self._controls = Controls(self._holds, self._nonces, boot_id, wall, self.counters, siblings)
+        self._forwards = Forwards(layout, draw)
+        self._controls = Controls(
+            self._holds, self._forwards, self._nonces, boot_id, wall, self.counters, siblings
+        )
         self._key = lru_cache(maxsize=16_384)(lambda device: device_key(master, device))
 
     def receive(
@@ -56,7 +61,14 @@ class Reflector:
         """
         if source[1] == 0:
             return self._drop("source_port_0")
+        if counter := self._forwards.receive(data, source, local):
+            return self._drop(counter)
         arrival = Arrival(source, local, now, ttl, dscp)
+        if local[1] in self._layout.media:
+            voice = self._voice(data, arrival)
+            if voice is not None:
+                self.counters[voice[0]] += 1
+                return voice[1]
         try:
             request = envelope.read(data, local[1] == self._layout.sip)
         except stun.StunError as error:
@@ -75,24 +87,25 @@ class Reflector:
 
     def next_timer(self) -> int | None:
         """When (ms) to call handle_timer() at the latest, or None."""
-        timers = (self._holds.next_timer(), self._controls.next_timer())
+        parts = (self._holds, self._controls, self._forwards)
+        timers = [part.next_timer() for part in parts]
         return min((timer for timer in timers if timer is not None), default=None)
 
     def handle_timer(self, now: int) -> list[Datagram]:
-        """The pushes, witnesses and belated answers that are due at *now*."""
-        out = self._controls.handle_timer(now)
+        """The pushes, witnesses, belated answers and OPTIONS that are due at *now*."""
+        out = self._controls.handle_timer(now) + self._forwards.handle_timer(now)
         while tooth := self._holds.due(now):
             out += self._witness(tooth) if tooth.step % 2 else self._push(tooth, now)
             self._holds.done(tooth, now)
         return out
 
     def unsent(self, datagram: Datagram) -> None:
-        """The system refused to send *datagram*: an audit must not call it pushed.
+        """The system refused to send *datagram*: nobody must be told that it was sent.
 
         To be called before the next handle_timer().
         """
         self.counters["send_error"] += 1
-        if isinstance(datagram.tooth, Tooth):
+        if isinstance(datagram.tooth, Tooth | Probe):
             datagram.tooth.refuse_copy()
 
     # For the siblings of this process (control.Siblings)
@@ -118,6 +131,20 @@ class Reflector:
     def _drop(self, counter: str) -> list[Datagram]:
         self.counters[counter] += 1
         return []
+
+    def _voice(self, data: bytes, arrival: Arrival) -> tuple[str, list[Datagram]] | None:
+        """A counter and the answer to a packet of a stream or of STAMP, None if it is neither."""
+        source, local, now = arrival.source, arrival.local, arrival.now
+        if media.looks_like_rtp(data) and (stream := self._holds.streams.find(source, local)):
+            counter, answer = stream.reflect(data, now)
+        elif not media.looks_like_stamp(data):
+            return None
+        elif self._limits.stranger(source[0], now):
+            self._collect(data, arrival)
+            counter, answer = "stamp", media.stamp_answer(data, self._wall(), arrival.ttl)
+        else:
+            return "limited_prefix", []
+        return counter, [] if answer is None else [Datagram(local, source, answer)]
 
     def _collect(self, data: bytes, arrival: Arrival) -> tuple[str | None, list[Datagram]]:
         """A counter, if the datagram came on the binding of a tooth that collects; and the answer,
@@ -227,6 +254,8 @@ class Reflector:
             ("refused_copies", not 1 <= hold.copies <= holds.MAX_COPIES),
             ("refused_source", hold.source & ~stun.CHANGE_IP not in _SOURCES),
             ("refused_earlier", not holds.possible_rounds(earlier, hold.delay)),
+            ("refused_port", hold.reflect and arrival.local[1] not in self._layout.media),
+            ("refused_streams", hold.reflect and self._holds.streams.no_room(name)),
             ("refused_outstanding", self._holds.outstanding(name) >= holds.MAX_OUTSTANDING),
         ):
             if wrong:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from natwatch.wire.stun import CANCELED, HELD, PUSHED, Hold, Pushed, Record
 from natwatch_provider.reflector.copies import MAX_BYTES, MAX_BYTES_OF_ONE, Copies, Room
 from natwatch_provider.reflector.layout import Endpoint
+from natwatch_provider.reflector.media import Stream, Streams
 
 MAX_OUTSTANDING = 512  # pushes that one device may wait for
 MAX_TEETH_OF_ONE = 2048  # outstanding ones and those kept for audits
@@ -52,6 +53,7 @@ class Tooth:
         self.record = record  # its copies and idle time are those of the last round
         self.asked = asked
         self.copies = Copies(device.copies)
+        self.stream: Stream | None = None  # while it reflects
         self.rounds = [*asked.earlier, asked.hold.delay]  # ms after `since`
         self.first = now  # ms: when the request came
         self.since = now  # ms: the idle time counts from here
@@ -117,6 +119,7 @@ class Holds:
         self._serial = count()
         self._copies = Room(MAX_BYTES)
         self._collecting: dict[tuple[Endpoint, Endpoint], Tooth] = {}  # by source and local
+        self.streams = Streams()
 
     def find(self, name: str, txid: bytes) -> Tooth | None:
         """The tooth of that transaction, if the device has one."""
@@ -155,6 +158,8 @@ class Holds:
             tooth.due = now + tooth.rounds[0]
             if asked.hold.collect:
                 self._collecting[asked.source, asked.local] = tooth
+            if asked.hold.reflect:
+                tooth.stream = self.streams.open(name, record, asked.source, asked.local, now)
         device.teeth[record.txid] = tooth
         self._teeth += 1
         self._push(tooth)
@@ -256,6 +261,9 @@ class Holds:
 
     def _settle(self, tooth: Tooth, now: int) -> None:
         tooth.pending = False
+        if tooth.stream is not None:
+            self.streams.close(tooth.stream, tooth.asked.source, tooth.asked.local)
+            tooth.stream = None
         tooth.device.outstanding -= 1
         tooth.due = _forget_at(tooth, now)
 

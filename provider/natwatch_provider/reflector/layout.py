@@ -27,7 +27,8 @@ class Arrival(NamedTuple):
 
 
 class Datagram(NamedTuple):
-    """Bytes to send from *local* to *destination*. *tooth* names the tooth that it asks, if any."""
+    """Bytes to send from *local* to *destination*. *tooth*: the tooth, or the forward's probe, that
+    it is a copy for, if any."""
 
     local: Endpoint
     destination: Endpoint

@@ -144,6 +144,7 @@ class Kamailio:
         """
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         answers: queue.SimpleQueue[tuple[int, bytes] | Exception] = queue.SimpleQueue()
+        late = TimeoutError(f"no answer within {self.seconds:g} s")
         connection = kind(self._host, self._port, timeout=self.seconds)
 
         def ask() -> None:
@@ -152,6 +153,8 @@ class Kamailio:
                 connection.request("POST", self._path, body, headers)
                 response = connection.getresponse()
                 answers.put((response.status, response.read(_LIMIT + 1)))
+            except TimeoutError:
+                answers.put(late)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 answers.put(error)
             finally:
@@ -162,7 +165,7 @@ class Kamailio:
             found = answers.get(timeout=self.seconds)
         except queue.Empty:
             _hang_up(connection)
-            found = TimeoutError(f"no answer within {self.seconds:g} s")
+            found = late
         if isinstance(found, Exception):
             raise self._odd("an answer", _reason(found)) from found
         if len(found[1]) > _LIMIT:
