@@ -77,10 +77,11 @@ class Rig:
         self, answer: bool = True, delay: int = 10_000, copies: int = 3, change: int = 0,
         nonce: bytes | None = None, txid: bytes | None = None,
         earlier: list[int] | None = None, collect: bool = False, reply: bool = False,
+        reflect: bool = False,
     ) -> bytes:  # fmt: skip
         """The request of a tooth."""
         nonce = nonce or self.nonce()
-        hold = stun.Hold(answer, delay, copies, change, collect=collect, reply=reply)
+        hold = stun.Hold(answer, delay, copies, change, bytes(4), collect, reply, reflect)
         rounds = [] if earlier is None else [(stun.EARLIER, earlier)]
         return self.request((stun.NONCE, nonce), (stun.HOLD, hold), *rounds, txid=txid)
 

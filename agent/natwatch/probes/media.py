@@ -83,15 +83,16 @@ class Media(Collecting):
         self._timer = now
 
     def _stream(self, now):
-        path = self.paths[0]
+        path, due = self.paths[0], self._timer or now
         for _ in range(_AT_ONCE):
             self._send(path, media.packet(self._voice.send(now), path.txid[:4]))
-            self._timer += media.INTERVAL
+            due += media.INTERVAL
             if self._voice.complete:
                 self.phase = ENDING
                 self._timer = now + _TAIL
                 return
-            if self._timer > now:
+            if due > now:
+                self._timer = due
                 return
         self._timer = now + media.INTERVAL
 

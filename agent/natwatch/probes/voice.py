@@ -95,10 +95,10 @@ class Voice:
         latest = max(
             [number for number in range(len(self._arrived)) if self._arrived[number]] + [0]
         )
+        reason = None
         if not latest and not arrived:
             reason = "none of %d packets came back, and nothing shows that any arrived" % sent
             return told, reason
-        reason = None
         if arrived is None:
             # What became of what was sent after the last packet that is known to have come, or of
             # its answers, nobody knows.
@@ -123,7 +123,8 @@ class Voice:
     def _outward(self, sent, arrived):
         """(the state of each of the first *sent* packets, the numbers of their arrivals).
 
-        An arrival that only the count tells of is taken for the first packet missing there.
+        An arrival that only the count tells of is taken for the first packet missing there; of
+        those at the end the closing packets get their share.
         """
         states = bytearray(sent)
         for sequence in self._sequence:
@@ -136,10 +137,15 @@ class Voice:
             if not sequence:
                 nameless.append(number)
                 continue
-            for missing in range(following, min(sequence - 1, sent)):
-                if nameless and not states[missing]:
-                    states[missing] = IN_TIME
-                    numbers.append(nameless.pop(0))
+            missing = [n for n in range(following, min(sequence - 1, sent)) if not states[n]]
+            if end and missing:
+                closing = self._count - max(following, sent)
+                nameless = nameless[
+                    : round(len(nameless) * len(missing) / (len(missing) + closing))
+                ]
+            for index in missing[: len(nameless)]:
+                states[index] = IN_TIME
+            numbers += nameless[: len(missing)]
             nameless = []
             following = max(following, sequence)
             if not end and sequence <= sent:
