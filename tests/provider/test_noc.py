@@ -360,6 +360,14 @@ def test_what_is_unknown_is_shown_with_its_reason(
         assert re.search(f"^{line}", page, re.MULTILINE), line
 
 
+def test_a_way_of_which_no_packet_was_timed_has_no_jitter(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    way = {**LATEST["media"]["in"], "jitter": None, "delay_above_least": None, "loss_percent": 100}
+    told.tell(latest_data("media", **{"in": way}), "media")
+    assert "in: 100.0 % lost, jitter unknown" in told.page(capsys)
+
+
 def test_what_was_unknown_before_the_latest_measurement_is_not_told(
     told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:

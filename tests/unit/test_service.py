@@ -368,9 +368,17 @@ def test_what_a_sweep_finds_silent_the_next_sample_asks_soon():
     made.loop.close()
 
 
+def test_the_voice_stream_of_the_cycle_is_short_and_goes_to_a_voice_port():
+    made, _ = service(PROFILE)
+    engine = made.surveys.engine(survey_of(made, "media"), 64, 0)
+    assert engine.ports[0] % 2 == 0 and 8000 <= engine.ports[0] <= 10000
+    assert engine._seconds == 3
+    made.loop.close()
+
+
 def test_a_voice_stream_that_told_nothing_is_made_again_and_one_that_did_is_kept():
     made, lines = service(PROFILE)
-    survey = plan.Survey("media", 3600000)
+    survey = survey_of(made, "media")
     survey.doing = plan.SURVEY
     nothing = {"port": 8000, "sent": 0, "seconds": 1.0, "rtt": None, "out": None, "in": None}
     made._take(survey, None, dict(nothing, reason="no answer"), 0)

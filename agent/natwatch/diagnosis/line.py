@@ -13,7 +13,9 @@ def judge(measured, limits):
     ways = [(way, media[way]) for way in ("out", "in") if media[way] is not None]
     found = _loss(measured, ways, limits["loss_percent"])
     found += _delay(media["rtt"], ways, limits["delay_ms"])
-    shaky = {way: told["jitter"] for way, told in ways if told["jitter"] > limits["jitter_ms"]}
+    # None: nothing came that way, or back, of which a time is known.
+    shaky = {way: told["jitter"] for way, told in ways if told["jitter"] is not None}
+    shaky = {way: shaky[way] for way in shaky if shaky[way] > limits["jitter_ms"]}
     if shaky:
         found.append(("line.jitter", {"jitter": shaky}))
     poor = {way: told["mos"]["g711"] for way, told in ways}
@@ -56,7 +58,8 @@ def _delay(rtt, ways, most):
     """One way takes half of the round trip, as far as anybody without a common clock can know."""
     if rtt is None:
         return []
-    queues = {way: told["delay_above_least"]["p95"] for way, told in ways}
+    timed = [(way, told["delay_above_least"]) for way, told in ways]
+    queues = {way: delays["p95"] for way, delays in timed if delays is not None}
     waiting = {way: queues[way] for way in queues if queues[way] > most}
     if not waiting and rtt["median"] / 2 <= most:
         return []

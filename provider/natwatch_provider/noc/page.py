@@ -222,7 +222,8 @@ def _media(data: Row) -> list[Line]:
             continue
         mos = ", ".join(f"MOS {told['mos'][one]:.1f} ({one})" for one in sorted(told["mos"]))
         lines.append(f"{way}: {mos}")
-        lines.append(f"{way}: {told['loss_percent']:.1f} % lost, jitter {told['jitter']:.1f} ms")
+        jitter = "unknown" if told.get("jitter") is None else f"{told['jitter']:.1f} ms"
+        lines.append(f"{way}: {told['loss_percent']:.1f} % lost, jitter {jitter}")
     if data.get("rtt"):
         lines.append(f"round trip {data['rtt']['median']:.0f} ms")
     return [("voice" if number == 0 else "", one) for number, one in enumerate(lines)]
