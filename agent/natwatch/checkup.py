@@ -164,10 +164,12 @@ class Checkup:
             engine = max(running, key=lambda engine: engine.progress(now)["left"])
             return telling.progress(engine.progress(now))
 
-        found = self._measure(session, asked, describe)
-        for name, engine in asked:
-            if name == "registration" and engine.failed:
+        try:
+            found = self._measure(session, asked, describe)
+        finally:  # also when Ctrl-C cuts it short
+            if [engine for name, engine in asked if name == "registration" and engine.failed]:
                 self.site["refusal"].remember(self.site["account"], port.now())
+        for name, _ in asked:
             if name in ENGINES:
                 self.measured[name] = found[name]
             elif found[name] is not None:

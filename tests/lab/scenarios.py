@@ -249,8 +249,7 @@ SCENARIOS = (
     Scenario(
         "a forward on one of two NATs, 15 s",
         _adapter(_FORWARD, udp=15),
-        codes=frozenset({"nat.binding.short"}),
-        notes=frozenset({"forward.none"}),
+        codes=frozenset({"nat.binding.short", "forward.missing"}),
         topology=CARRIER_ADAPTER,
     ),
     Scenario(

@@ -388,6 +388,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
             dns=dns("no answer"),
             registration=registration("wrong password", status=403),
         ),
+        told(lifetimes={SIP: lifetime(10, 11), ONEWAY: None, STUN: None}, forward=forward(False)),
         told(forward=forward(True, None), registration=registration("no answer", options=None)),
         told(registration=registration("refused", status=503)),
     ]

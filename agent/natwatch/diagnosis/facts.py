@@ -48,7 +48,8 @@ def _voice(media, language):
 def _bindings(registration, language):
     told = []
     for binding in (registration or {}).get("bindings") or []:
-        told.append(texts.say(texts.FACTS, "registered", language, binding))
+        name = "registered" if binding["expires"] is None else "registered until"
+        told.append(texts.say(texts.FACTS, name, language, binding))
     return told
 
 

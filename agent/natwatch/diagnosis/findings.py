@@ -68,6 +68,7 @@ CODES = {
     "sip.registered.elsewhere": ("R7", WARN),
     "forward.works": ("R8", NOTE),
     "forward.none": ("R8", NOTE),
+    "forward.missing": ("R8", WARN),
     "forward.unproven": ("R8", NOTE),
     "forward.other": ("R8", WARN),
     "dns.wrong": ("R9", BAD),
@@ -99,7 +100,8 @@ def findings(measured, profile):
     _of_alg(found, measured["alg"])
     _of_sip(found, measured["lifetimes"])
     _of_bindings(found, measured, profile)
-    for code, evidence in service.judge_account(measured):
+    short = bool([finding for finding in found if finding["code"] == "nat.binding.short"])
+    for code, evidence in service.judge_account(measured, short):
         _add(found, code, **evidence)
     return found
 

@@ -11,7 +11,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 46em; margin: 2em auto; padding: 0 1em;
        color: #1f2328; background: #fff }
 h1 { font-size: 1.2em; margin-bottom: .3em } h2 { font-size: 1em; margin: 1.6em 0 .4em }
-.verdict { color: #fff; padding: .5em .8em; border-radius: 6px; font-weight: 600 }
+.verdict { border: 3px solid; padding: .5em .8em; border-radius: 6px; font-weight: 600 }
+.verdict svg { width: 4.2em; height: 1.2em; vertical-align: middle; margin-right: .8em }
 table { border-collapse: collapse; width: 100% }
 td { padding: .15em .6em .15em 0; vertical-align: top }
 li { margin: .3em 0 } code { color: #57606a; font-size: .85em } svg { width: 100%; height: auto }
@@ -36,8 +37,8 @@ def page(result, profile, language):
         '<meta name="viewport" content="width=device-width">',
         "<title>%s</title><style>%s</style></head><body>" % (escape(title), _STYLE),
         "<h1>%s</h1>" % escape(title),
-        '<p class="verdict" style="background:%s">%s</p>'
-        % (_COLOURS[result["verdict"]], escape(verdict)),
+        '<p class="verdict" style="border-color:%s">%s%s</p>'
+        % (_COLOURS[result["verdict"]], _light(result["verdict"]), escape(verdict)),
     ]
     if result["cut_short"]:
         parts.append("<p>%s</p>" % escape(texts.say(texts.WORDS, "cut short", language)))
@@ -54,6 +55,15 @@ def page(result, profile, language):
     support = texts.say(texts.WORDS, "support", language, profile["support"])
     parts.append("<p>%s</p></body></html>\n" % escape(support))
     return "\n".join(parts)
+
+
+def _light(verdict):
+    """A traffic light with one lamp lit."""
+    lamps = []
+    for index, name in enumerate(("findings", "unknown", "ready")):
+        colour = _COLOURS[name] if name == verdict else "#d0d7de"
+        lamps.append('<circle cx="%d" cy="10" r="8" fill="%s"/>' % (12 + 24 * index, colour))
+    return '<svg viewBox="0 0 72 20">%s</svg>' % "".join(lamps)
 
 
 def _heading(name, language):
@@ -97,44 +107,50 @@ def _requirements(result, language):
     return [_heading("requirements", language), "<table>%s</table>" % "".join(rows)]
 
 
-# Where on the path (probe, router, provider) a finding is drawn, by the beginning of its code; the
-# rest concerns the router.
-_AT_PROBE = ("address.", "adapter.", "nat.none", "sip.unregistered")
-_ON_LINE = ("line.", "voice.", "dns.", "sip.registrar.", "sip.account.", "sip.registered.")
+# Where on the path (phone, router, line, operator) a finding is drawn, by the beginning of its
+# code; the rest concerns the router.
+_PLACES = (
+    ("place phone", ("address.", "adapter.", "nat.none", "sip.unregistered")),
+    ("place router", ()),
+    ("place line", ("line.", "voice.")),
+    ("place operator", ("dns.", "sip.registrar.", "sip.account.", "sip.registered.")),
+)
+_BOX, _STEP = 140, 165  # px
 
 
 def _place(code):
-    for index, beginnings in ((0, _AT_PROBE), (2, _ON_LINE)):
+    for index, (_, beginnings) in enumerate(_PLACES):
         if [one for one in beginnings if code.startswith(one)]:
             return index
     return 1
 
 
 def _path(result, language):
-    """Phone – router – provider, each in the colour of the worst that was found there."""
-    places = [("place probe", []), ("place router", []), ("place provider", [])]
+    """Phone – router – line – operator, each in the colour of the worst that was found there."""
+    there = [[] for _ in _PLACES]
     for finding in result["findings"]:
-        places[_place(finding["code"])][1].append(finding)
+        there[_place(finding["code"])].append(finding)
     addressing = result["addressing"] or {"local": None, "mapped": None}
-    known = (addressing["local"], addressing["mapped"], None)
+    known = (addressing["local"], addressing["mapped"], None, result["operator"])
     # Nothing found is no praise where little was measured.
     calm = _OF_STATE["not measured" if result["verdict"] == "unknown" else "met"]
     most = 0
-    drawn = ['<line x1="90" y1="45" x2="550" y2="45" stroke="#57606a" stroke-width="2"/>']
-    for index, (name, found) in enumerate(places):
+    drawn = ['<line x1="80" y1="45" x2="560" y2="45" stroke="#57606a" stroke-width="2"/>']
+    for index, found in enumerate(there):
         severities = [finding["severity"] for finding in found]
         worst = [one for one in ("bad", "warn") if one in severities]
         colour = _OF_SEVERITY[worst[0]] if worst else calm
-        x = 10 + index * 230
-        box = '<rect x="%d" y="15" width="160" height="60" rx="6" fill="#fff" stroke="%s"'
-        drawn.append(box % (x, colour) + ' stroke-width="3"/>')
-        label = escape(texts.say(texts.WORDS, name, language))
-        drawn.append(_label(x + 80, 42, label, "middle", 13))
-        drawn.append(_label(x + 80, 62, escape(known[index] or ""), "middle", 12))
+        x = 2 + index * _STEP
+        box = '<rect x="%d" y="15" width="%d" height="60" rx="6" fill="#fff" stroke="%s"'
+        drawn.append(box % (x, _BOX, colour) + ' stroke-width="3"/>')
+        label = escape(texts.say(texts.WORDS, _PLACES[index][0], language))
+        drawn.append(_label(x + _BOX // 2, 42, label, "middle", 12))
+        drawn.append(_label(x + _BOX // 2, 62, escape(known[index] or ""), "middle", 12))
         serious = [finding for finding in found if finding["severity"] != "note"]
         most = max(most, len(serious))
         for line, finding in enumerate(serious):
-            drawn.append(_label(x + 80, 95 + 16 * line, finding["code"], "middle", 12, colour))
+            y = 95 + 16 * line
+            drawn.append(_label(x + _BOX // 2, y, finding["code"], "middle", 11, colour))
     return [_heading("path", language), _svg(85 + 16 * most, drawn)]
 
 

@@ -112,7 +112,7 @@ def lines(result, profile, language, colour=False):
 
 def finding_text(finding, language):
     """One *finding* in words."""
-    return texts.say(texts.FINDINGS, finding["code"], language, _shown(finding))
+    return texts.say(texts.FINDINGS, finding["code"], language, _shown(finding, language))
 
 
 def left_out_text(result, language):
@@ -143,8 +143,8 @@ def ranges_text(ranges):
     return ", ".join(shown) + (", …" if len(ranges) > 10 else "")
 
 
-def _shown(finding):
-    """The evidence of a *finding* as its text wants it."""
+def _shown(finding, language):
+    """The evidence of a *finding* as its text wants it, in *language*."""
     values = dict(finding["evidence"])
     for name in values:
         value = values[name]
@@ -163,12 +163,20 @@ def _shown(finding):
         elif name == "rtt":
             values[name] = "%.0f" % value
         elif isinstance(value, dict):  # of each direction
-            values[name] = " / ".join(["%s %s" % (way, value[way]) for way in sorted(value)])
+            values[name] = ", ".join([_way(way, language) % value[way] for way in sorted(value)])
+        elif name == "ways":
+            values[name] = ", ".join(
+                [texts.say(texts.WORDS, "way " + one, language) for one in value]
+            )
         elif isinstance(value, list):
             values[name] = ", ".join([str(one) for one in value])
         elif value is None and name in ("out", "in", "requests"):
             values[name] = "?"
     return values
+
+
+def _way(way, language):
+    return "%s " + texts.say(texts.WORDS, "way " + way, language)
 
 
 def _changes_text(changes):

@@ -24,8 +24,11 @@ def judge_adapter(adapter):
     return found
 
 
-def judge_account(measured):
-    """Of the registrar's name, the account, the registration and the forward."""
+def judge_account(measured, short):
+    """Of the registrar's name, the account, the registration and the forward.
+
+    *short*: no keepalive holds the binding, so that only a forward would carry calls.
+    """
     found = _name(measured["dns"])
     found += _account(measured["registration"])
     state = registered(measured)
@@ -36,7 +39,7 @@ def judge_account(measured):
             found.append(("sip.registered.elsewhere", evidence))
         else:
             found.append(("sip.unregistered", {}))
-    return found + _forward(measured["forward"])
+    return found + _forward(measured["forward"], short)
 
 
 def forwarded(measured):
@@ -102,12 +105,12 @@ def _account(registration):
     return []
 
 
-def _forward(forward):
+def _forward(forward, short):
     if forward is None or forward["answered"] is None:
         return []
     evidence = {"port": forward["port"], "public": forward["public"]}
     if forward["answered"] is False:
-        return [("forward.none", evidence)]
+        return [("forward.missing" if short else "forward.none", evidence)]
     if forward["same_agent"] is False:
         return [("forward.other", dict(evidence, agent=forward["agent"]))]
     if forward["same_agent"] is None:

@@ -10,7 +10,7 @@ VERDICTS = {
 STATES = {
     "met": ("met", "выполнено"),
     "not met": ("NOT MET", "НЕ ВЫПОЛНЕНО"),
-    "noted": ("met, with a note", "выполнено, есть примечание"),
+    "noted": ("no fault, see the note", "не мешает, см. примечание"),
     "not measured": ("not measured", "не измерено"),
 }
 REQUIREMENTS = {
@@ -41,8 +41,8 @@ FINDINGS = {
         "Голосовые пакеты приходят неравномерно: джиттер %(jitter)s мс.",
     ),
     "voice.poor": (
-        "A call would sound poor: MOS (G.711) %(mos)s of 4.4.",
-        "Качество разговора будет плохим: MOS (G.711) %(mos)s из 4,4.",
+        "A call would sound poor: MOS (G.711, of 4.4) %(mos)s.",
+        "Качество разговора будет плохим: MOS (G.711, из 4,4) %(mos)s.",
     ),
     "line.fragments": (
         "Datagrams that need fragments do not pass (%(ways)s; the largest that did: %(largest)s"
@@ -173,6 +173,12 @@ FINDINGS = {
         "Снаружи по адресу %(public)s, порт %(port)d, никто не отвечает: проброса на телефон нет."
         " Он не нужен, если keepalive удерживает привязку.",
     ),
+    "forward.missing": (
+        "Nothing answers at %(public)s port %(port)d from outside: no forward leads to the phone,"
+        " and only one would carry calls here. A forward on one of two NATs does not help.",
+        "Снаружи по адресу %(public)s, порт %(port)d, никто не отвечает: проброса на телефон нет, а"
+        " без него вызовы не пройдут. Проброс только на одном из двух NAT не поможет.",
+    ),
     "forward.unproven": (
         "Something answers at %(public)s port %(port)d from outside; whether it is this phone is"
         " not known.",
@@ -291,6 +297,10 @@ FACTS = {
         " %(g729).2f (G.729)",
     ),
     "registered": (
+        "The operator's server holds %(contact)s",
+        "На сервере оператора: %(contact)s",
+    ),
+    "registered until": (
         "The operator's server holds %(contact)s for %(expires)s s more",
         "На сервере оператора: %(contact)s, ещё %(expires)s с",
     ),
@@ -304,9 +314,12 @@ WORDS = {
     "path": ("The path", "Путь"),
     "lifetimes": ("How long bindings live", "Время жизни привязок"),
     "keepalives": ("keepalives of %d to %d s", "keepalive от %d до %d с"),
-    "place probe": ("probe and phone", "зонд и телефон"),
+    "place phone": ("phone and probe", "телефон и зонд"),
     "place router": ("router, NAT", "маршрутизатор, NAT"),
-    "place provider": ("line and operator", "линия и оператор"),
+    "place line": ("access provider", "провайдер доступа"),
+    "place operator": ("operator", "оператор"),
+    "way out": ("outward", "наружу"),
+    "way in": ("inward", "внутрь"),
     "left out": ("Left out: %s", "Пропущено: %s"),
     "cut short": (
         "The check was cut short; this is what it had.",
