@@ -56,13 +56,18 @@ def test_blocked_voice_ports_reach_the_noc_and_their_end_makes_the_line_ready_ag
 
         def ready() -> dict[str, Any] | None:
             found = latest()
-            return found if found["check"]["verdict"] == "ready" else None
+            return found if found["check"]["verdict"] == "ready" and "media" in found else None
 
         found = wait_for(ready, 240, "a line that is ready", lambda: stage.log("box"), every=1)
         assert found["reach"]["blocked"] == [], found
         assert found["reach"]["bytes"] <= 144 * found["reach"]["asked"], found
         states = found["check"]["requirements"]
-        assert states["R2"] == states["R3"] == "met", states
+        assert states["R0"] == states["R2"] == states["R3"] == "met", states
+        for way in ("out", "in"):
+            voice = found["media"][way]
+            assert (voice["packets"], voice["lost"]) == (150, 0), found["media"]
+            assert voice["mos"]["g711"] > 4, found["media"]
+        assert "voice              out: MOS 4." in stage.noc_page("box")
         assert states["R5"] == states["R7"] == "not measured", states
         assert "bad_" not in stage.log("collector"), stage.log("collector")
         assert "unknown_kind" not in stage.log("collector"), stage.log("collector")

@@ -5,11 +5,13 @@ import json
 from typing import Any
 
 import pytest
+from test_media import losing, measure
 from test_reach import Open
 from test_sampling import PORTS, ask, sweep
 from test_standing import healthy
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
+from natwatch.daemon import telling
 from natwatch.daemon.sampling import Sampling
 from natwatch.diagnosis.keepalive import advise
 from natwatch.probes.keepalives import Keepalives
@@ -107,6 +109,17 @@ def test_which_ports_answer_is_taken(closed: Any) -> None:
         told = as_sent(known.told(one, asked, world.now))
         check("reach", told)
         assert (told["reason"] is not None) == (5060 in closed)
+
+
+@pytest.mark.parametrize("lost", [(), range(5), range(1000)])
+def test_what_a_voice_stream_comes_to_is_taken(lost: Any) -> None:
+    for ways in ({}, {"out": losing(*lost)}, {"back": losing(*lost)}):
+        found, _ = measure(seconds=3, **ways)
+        check("media", as_sent(found))
+        known = healthy()
+        known.keep("media", found, 0)
+        check("check", as_sent(known.verdict(0)))
+        assert telling.media(found)
 
 
 def test_every_verdict_is_taken() -> None:

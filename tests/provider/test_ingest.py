@@ -15,6 +15,7 @@ from natwatch_provider.collector import pipeline as pipeline_module
 from natwatch_provider.collector.counts import Counts
 from natwatch_provider.collector.ingest import Ranges
 from natwatch_provider.collector.judge import Rules
+from natwatch_provider.collector.kinds import CHECKED
 from natwatch_provider.collector.messages import Message
 from natwatch_provider.collector.pipeline import Pipeline
 from natwatch_provider.store import alerts, overview
@@ -525,12 +526,13 @@ def test_the_latest_report_of_a_kind_is_the_newest_made_not_the_last_come(
 
 def test_each_device_and_each_kind_has_a_latest_report_of_its_own(collector: Collector) -> None:
     collector.take(resident(1, 10), resident(1, 20, device="home-2"))
-    for seq, kind in enumerate(("nat", "keepalives", "advice", "plan"), 2):
+    others = [kind for kind in CHECKED if kind != "resident"]
+    for seq, kind in enumerate(others, 2):
         collector.take(report_of(seq, latest_data(kind, newer=seq), kind=kind))
     found = {
         (row["device"], row["kind"]): json.loads(row["data"]) for row in collector.rows(latest)
     }
-    assert len(found) == 6
+    assert len(found) == len(CHECKED) + 1
     assert found["home-1", "nat"] == latest_data("nat", newer=2)
     assert collector.counts.of["unknown_kind"] == 0
 

@@ -176,6 +176,7 @@ def test_a_lifetime_of_a_newer_agent_has_more_in_it() -> None:
     assert (plain.extends, plain.difference) == (None, None)
 
 
+WAY = LATEST["media"]["in"]
 GOOD = (
     *[(kind, {}) for kind in CHECKED],
     *[(kind, {"newer": {"field": 1}}) for kind in CHECKED],
@@ -197,6 +198,7 @@ GOOD = (
     ("reach", {"blocked": [], "known": 0, "known_open": 0, "open": 0, "reason": "no answer"}),
     ("media", {"rtt": None, "out": None, "in": None, "reason": "no packet came"}),
     ("media", {"out": None, "reason": "the reflector did not say what came"}),
+    ("media", {"in": {**WAY, "jitter": None, "delay_above_least": None}}),
     ("check", {"codes": [], "requirements": {}, "verdict": "unknown"}),
     ("check", {"codes": ["a.newer.code"], "requirements": {"R10": "met"}}),
 )
@@ -207,7 +209,6 @@ def test_what_is_as_told_is_taken(kind: str, fields: dict[str, object]) -> None:
     check(kind, latest_data(kind, **fields))
 
 
-WAY = LATEST["media"]["in"]
 KEY = {"class": "udp/sip", "state": "stream", "period": 1, "every": 1, "bytes_per_day": 1}
 WRONG_KINDS = (
     *[(kind, {"context": None}, "context") for kind in CHECKED],
@@ -303,7 +304,7 @@ WRONG_KINDS = (
     ("media", {"in": {**WAY, "lost": 151}}, "in.lost"),
     ("media", {"in": {**WAY, "loss_percent": 101}}, "in.loss_percent"),
     ("media", {"in": {**WAY, "jitter": math.nan}}, "in.jitter"),
-    ("media", {"in": {**WAY, "delay_above_least": None}}, "in.delay_above_least"),
+    ("media", {"in": {**WAY, "delay_above_least": 3}}, "in.delay_above_least"),
     ("media", {"in": {**WAY, "delay_above_least": {"median": 1}}}, "in.delay_above_least.p95"),
     ("media", {"in": {**WAY, "mos": None}}, "in.mos"),
     ("media", {"in": {**WAY, "mos": {"g711": "4.4"}}}, "in.mos.g711"),

@@ -191,11 +191,13 @@ class Told:
         assert max(len(line) for line in out.splitlines()) <= 80
         return out
 
-    def cell(self, capsys: pytest.CaptureFixture[str]) -> str:
-        """What stands in the column of calls that arrive."""
+    def cell(
+        self, capsys: pytest.CaptureFixture[str], title: str = "CALLS ARRIVE", then: str = "VERDICT"
+    ) -> str:
+        """What stands in the column *title*, which is followed by *then*."""
         _, out, _ = run(capsys, "--database", self.address, "devices")
         heading, row = out.splitlines()
-        column, after = heading.index("CALLS ARRIVE"), heading.index("ALERT")
+        column, after = heading.index(title), heading.index(then)
         return row[column:after].strip()
 
 
@@ -231,11 +233,31 @@ def test_devices_show_whether_a_call_would_have_arrived(
     assert told.cell(capsys) == cell
 
 
+VERDICTS = (
+    ({}, 60, "NOT READY"),
+    ({"verdict": "ready"}, 86400, "ready"),
+    ({"verdict": "unknown"}, 60, "unknown"),
+    ({"verdict": "ready"}, 3 * 86400, "-"),
+)
+
+
+@pytest.mark.parametrize(("fields", "ago", "cell"), VERDICTS)
+def test_devices_show_the_verdict_on_the_line(
+    told: Told,
+    fields: dict[str, Any],
+    ago: float,
+    cell: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told.tell(latest_data("check", **fields), "check", ago)
+    assert told.cell(capsys, "VERDICT", "ALERT") == cell
+
+
 def test_a_box_that_never_said_whether_calls_arrive_has_a_dash(
     told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told.tell(latest_data("advice"), "advice")
-    assert told.cell(capsys) == "-"
+    assert told.cell(capsys) == told.cell(capsys, "VERDICT", "ALERT") == "-"
 
 
 def test_the_page_of_a_box_has_all_that_is_known_each_with_its_age(
@@ -336,6 +358,14 @@ def test_what_is_unknown_is_shown_with_its_reason(
         r"  udp/sip oneway: latest, 3\d s ago, unknown: no audit",
     ):
         assert re.search(f"^{line}", page, re.MULTILINE), line
+
+
+def test_a_way_of_which_no_packet_was_timed_has_no_jitter(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    way = {**LATEST["media"]["in"], "jitter": None, "delay_above_least": None, "loss_percent": 100}
+    told.tell(latest_data("media", **{"in": way}), "media")
+    assert "in: 100.0 % lost, jitter unknown" in told.page(capsys)
 
 
 def test_what_was_unknown_before_the_latest_measurement_is_not_told(

@@ -56,6 +56,11 @@ def unanswered():
 VOICELESS = ["line.loss", "voice.poor"]
 
 
+def untimed():
+    """Of a way on which all was lost."""
+    return dict(way(lost=1500), jitter=None, delay_above_least=None)
+
+
 def media(out=None, into=None, rtt=20):
     return {"out": out or way(), "in": into or way(), "rtt": {"median": rtt}}
 
@@ -173,6 +178,7 @@ def test_each_trouble_is_its_own_finding_and_no_other():
         ({"media": media(into=way(lost=60))}, ["line.loss"], "findings"),
         ({"media": media(out=way(lost=30))}, [], "ready"),  # 2 % are this operator's limit
         ({"media": media(out=way(jitter=25.0))}, ["line.jitter"], "findings"),
+        ({"media": media(into=untimed())}, ["line.loss"], "findings"),
         ({"media": media(rtt=240)}, ["line.delay"], "findings"),
         ({"media": media(into=way(queue=180))}, ["line.delay"], "findings"),
         ({"media": media(out=way(mos=3.1))}, ["voice.poor"], "findings"),

@@ -119,6 +119,26 @@ def test_a_sweep_is_believed_once_one_sample_of_what_it_found_silent_agrees():
     assert sweep(known, 60000, closed), "known to be blocked: no doubt any more"
 
 
+def test_doubted_ports_are_asked_with_others_that_show_whether_the_line_is_up():
+    closed = SINGLE + list(range(8500, 8600))
+    known = sampling()
+    sweep(known, 0, closed)
+    asked, told = ask(known, 30000, closed)
+    assert known.answered and told and len(asked) == 24
+    assert known.voice_result(30000)["blocked"] == [[8500, 8599]]
+
+
+def test_an_outage_in_a_sweep_is_not_believed_for_the_sake_of_ports_that_are_blocked():
+    known = sampling()
+    closed = list(range(8500, 8600))
+    sweep(known, 0, range(8000, 9000))  # the rest of the thousand by the outage
+    asked, told = ask(known, 30000, closed)
+    silent = set(asked).intersection(closed)
+    assert told and len(silent) not in (0, 17), "of both kinds some were asked again"
+    found = known.voice_result(30000)
+    assert found["asked"] - found["open"] == len(silent), found
+
+
 def test_a_sweep_that_met_an_outage_leaves_no_port_blocked():
     known = sampling()
     sweep(known, 0, range(8000, 9000))

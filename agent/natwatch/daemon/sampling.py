@@ -15,7 +15,7 @@ _RANGES = 32  # told; of more, how many ports they are
 
 
 class Answer:
-    """Of one sample or sweep: the *asked* ports, and those *blocked*, sorted."""
+    """Of one sample or sweep: the list of *asked* ports, and the set of those *blocked*."""
 
     def __init__(self, now, asked, blocked, tries, lost):
         self.at = now
@@ -68,10 +68,11 @@ class Sampling:
             return True  # as unknown: the line, or the far end, may be down
         if asked is not self._all:
             self._next = self._coming
-        blocked = ports_of(result["blocked"])
+        blocked = set(ports_of(result["blocked"]))
         self._resolve(asked, blocked)
         known = self._known(now)
-        self.doubted = [port for port in blocked if not known.get(port)]
+        # In the order drawn: those asked again first shall not all be of one range.
+        self.doubted = [port for port in asked if port in blocked and not known.get(port)]
         answer = Answer(now, asked, blocked, result["tries"], result["lost"])
         if self.doubted:
             self._held = answer
@@ -115,16 +116,18 @@ class Sampling:
         return even[int.from_bytes(random(4), "big") % len(even)]
 
     def _resolve(self, asked, blocked):
-        """Believe what was doubted where it is silent again; what was not asked again with it."""
+        """Believe what was doubted where it is silent again. What was not asked again is believed
+        with it only if none of that answers: an outage can fall upon a range that is blocked."""
         if self._held is None:
             return
         again = set([port for port in asked if port in self.doubted])
         if not again:
             return
         held, self._held = self._held, None
-        if not again.intersection(blocked):
-            doubted = set(self.doubted)
-            held.asked = [port for port in held.asked if port not in doubted]
+        silent = again.intersection(blocked)
+        if silent != again:
+            believed = set(held.asked).difference(self.doubted).union(silent)
+            held.asked = [port for port in held.asked if port in believed]
         self._answers.append(held)
         self.doubted = []
 
@@ -134,8 +137,7 @@ class Sampling:
         for answer in reversed(self._answers):
             fresh = [port for port in answer.asked if port not in known]
             if fresh and now - answer.at < STALE:
-                blocked = set(answer.blocked)
-                known.update({port: port in blocked for port in fresh})
+                known.update({port: port in answer.blocked for port in fresh})
                 kept.append(answer)
         self._answers = list(reversed(kept))
         return known

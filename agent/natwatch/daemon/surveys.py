@@ -10,12 +10,8 @@ from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import UNKNOWN, Keepalives
 from natwatch.probes.mapping import ONE_BINDING, Mapping
+from natwatch.probes.media import Media
 from natwatch.probes.reach import Reach
-
-try:
-    from natwatch.probes.media import Media
-except ImportError:  # until the engine is there
-    Media = None
 
 _AGAIN = 30000  # ms until ports that a sweep found silent are asked a second time
 _MEDIA = 3  # s; an hour's stream of the day's bytes
@@ -32,7 +28,6 @@ class Surveys:
         self.findings = findings
         self.say = say
         self.items = plan.surveys(config, profile is not None)
-        self.items = [item for item in self.items if item.name != "media" or Media]
         self.standing = self.sampling = None
         if profile is not None:
             self.sampling = Sampling(profile["ports"], port.random)

@@ -126,8 +126,10 @@ def media(found):
         if told is None:
             ways.append("%s unknown" % way)
         else:
-            values = (way, told["mos"]["g711"], told["loss_percent"], told["jitter"])
-            ways.append("%s MOS %.1f, %.1f %% lost, jitter %.1f ms" % values)
+            values = (way, told["mos"]["g711"], told["loss_percent"])
+            ways.append("%s MOS %.1f, %.1f %% lost" % values)
+            if told["jitter"] is not None:
+                ways[-1] += ", jitter %.1f ms" % told["jitter"]
     return text + "; ".join(ways)
 
 

@@ -38,7 +38,7 @@ def _ports(rtp, language):
 def _voice(media, language):
     told = []
     for way in ("out", "in"):
-        if media is not None and media[way] is not None:
+        if media is not None and media[way] is not None and media[way]["jitter"] is not None:
             quality = dict(media[way]["mos"])
             quality.update({"loss": media[way]["loss_percent"], "jitter": media[way]["jitter"]})
             told.append(texts.say(texts.FACTS, "voice " + way, language, quality))

@@ -91,6 +91,9 @@ class Fields:
         self.expect(field, is_number(value, most), expected)
         return float(value or 0)
 
+    def number_or_none(self, field: str, most: float, expected: str) -> float | None:
+        return None if self._data.get(field) is None else self.number(field, most, expected)
+
     def seconds(self, field: str, most: float = MAX_S) -> float:
         return self.number(field, most, "seconds from 0")
 
@@ -98,9 +101,7 @@ class Fields:
         return None if self._data.get(field) is None else self.seconds(field)
 
     def percent_or_none(self, field: str) -> float | None:
-        if self._data.get(field) is None:
-            return None
-        return self.number(field, 100.0, "null or a percentage from 0 to 100")
+        return self.number_or_none(field, 100.0, "null or a percentage from 0 to 100")
 
     def text(self, field: str, most: int) -> str:
         value = self._data.get(field)

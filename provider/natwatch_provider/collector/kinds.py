@@ -194,10 +194,11 @@ def _media(fields: Fields) -> None:
 def _one_way(way: Fields) -> None:
     way.count("lost", way.count("packets"))
     way.number("loss_percent", 100.0, "a percentage from 0 to 100")
-    way.number("jitter", LONGEST_MS, "milliseconds from 0")
-    queue = way.object("delay_above_least")
-    for name in ("median", "p95", "most"):
-        queue.number(name, LONGEST_MS, "milliseconds from 0")
+    way.number_or_none("jitter", LONGEST_MS, "null or milliseconds from 0")
+    queue = way.object_or_none("delay_above_least")
+    if queue is not None:
+        for name in ("median", "p95", "most"):
+            queue.number(name, LONGEST_MS, "milliseconds from 0")
     mos = way.object("mos")
     for codec in mos.names(MANY):
         mos.number(codec, 5.0, "a MOS up to 5")

@@ -18,7 +18,7 @@ from natwatch_provider.store import devices, overview
 from natwatch_provider.store.database import Database, what_it_said
 
 from . import page, registration
-from .page import calls_arrive
+from .page import calls_arrive, verdict
 from .tables import age, lifetime, moment, table
 
 EXAMPLES = """\
@@ -113,6 +113,7 @@ def _show_devices(found: list[overview.Row], now: float, out: TextIO) -> None:
             "online" if one["online"] else "offline",
             age(one["last_seen"], now),
             calls_arrive(one["resident"], now),
+            verdict(one["check"], now),
             one["severity"] or "-",
             lifetime(one["lo"], one["hi"]),
             one["state"] or "-",
@@ -120,7 +121,8 @@ def _show_devices(found: list[overview.Row], now: float, out: TextIO) -> None:
         ]
         for one in found
     ]
-    titles = ["DEVICE", "NOW", "SEEN", "CALLS ARRIVE", "ALERT", "SIP LIFETIME", "STATE", "AGE"]
+    titles = ["DEVICE", "NOW", "SEEN", "CALLS ARRIVE", "VERDICT", "ALERT"]
+    titles += ["SIP LIFETIME", "STATE", "AGE"]
     table(titles, rows, out)
 
 

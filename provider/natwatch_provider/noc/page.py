@@ -18,6 +18,9 @@ _TITLE, _AGE = 19, 10  # columns of a line's title and of its age
 _TEXT = WIDTH - _TITLE - _AGE
 _STALE_S = 86400.0  # a share of the last 24 h that is older says nothing about now
 
+_OLD_VERDICT_S = 2 * 86400.0  # a device tells it once a day at least
+_VERDICTS = {"ready": "ready", "findings": "NOT READY", "unknown": "unknown"}
+
 _NOT_MEASURED = "not measured"
 
 Line = tuple[str, str]  # title, text
@@ -32,6 +35,13 @@ def calls_arrive(resident: Row | None, now: float) -> str:
         return "NO"
     share = data.get("share") if data.get("day") is None else data["day"]
     return "-" if share is None else percent(share)
+
+
+def verdict(check: Row | None, now: float) -> str:
+    """The verdict on the line, in one cell: ``ready``, ``NOT READY``, ``unknown``, ``-``."""
+    if check is None or now - check["time"] > _OLD_VERDICT_S:
+        return "-"
+    return _VERDICTS[check["data"]["verdict"]]
 
 
 def show(found: Row, now: float, out: TextIO) -> None:
@@ -175,7 +185,7 @@ def _check(data: Row) -> list[Line]:
         return [("verdict", _NOT_MEASURED)]
     notes = [code for code in data["codes"] if CODES.get(code, ("", ""))[1] == NOTE]
     codes = [code for code in data["codes"] if code not in notes]
-    words = {"ready": "ready", "findings": "NOT READY", "unknown": "unknown"}[data["verdict"]]
+    words = _VERDICTS[data["verdict"]]
     lines = [("verdict", ": ".join([words, ", ".join(codes)] if codes else [words]))]
     if notes:
         lines.append(("", "notes: " + ", ".join(notes)))
@@ -212,7 +222,8 @@ def _media(data: Row) -> list[Line]:
             continue
         mos = ", ".join(f"MOS {told['mos'][one]:.1f} ({one})" for one in sorted(told["mos"]))
         lines.append(f"{way}: {mos}")
-        lines.append(f"{way}: {told['loss_percent']:.1f} % lost, jitter {told['jitter']:.1f} ms")
+        jitter = "unknown" if told.get("jitter") is None else f"{told['jitter']:.1f} ms"
+        lines.append(f"{way}: {told['loss_percent']:.1f} % lost, jitter {jitter}")
     if data.get("rtt"):
         lines.append(f"round trip {data['rtt']['median']:.0f} ms")
     return [("voice" if number == 0 else "", one) for number, one in enumerate(lines)]

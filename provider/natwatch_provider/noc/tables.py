@@ -3,7 +3,15 @@
 import time
 from typing import TextIO
 
-_COLOURS = {"critical": "31;1", "warning": "33", "online": "32", "offline": "31", "NO": "31;1"}
+_COLOURS = {
+    "critical": "31;1",
+    "warning": "33",
+    "online": "32",
+    "offline": "31",
+    "NO": "31;1",
+    "ready": "32",
+    "NOT READY": "31;1",
+}
 
 
 def table(titles: list[str], rows: list[list[str]], out: TextIO) -> None:

@@ -12,12 +12,16 @@ Row = dict[str, Any]
 
 def devices(connection: Connection) -> list[Row]:
     """Every device with its open alert (alert, severity: None where there is none), its latest
-    known lifetime of the SIP port (lo, hi, state, measured) and its latest report on whether
-    calls arrive (resident: time and data, or None).
+    known lifetime of the SIP port (lo, hi, state, measured), its latest report on whether calls
+    arrive (resident) and its latest verdict (check): time and data each, or None.
     """
     residents = latest.of_kind(connection, "resident")
+    checks = latest.of_kind(connection, "check")
     rows = [dict(row._mapping) for row in connection.execute(_devices())]
-    return [{**row, "resident": residents.get(row["id"])} for row in rows]
+    return [
+        {**row, "resident": residents.get(row["id"]), "check": checks.get(row["id"])}
+        for row in rows
+    ]
 
 
 def page(connection: Connection, name: str) -> Row:
