@@ -48,7 +48,7 @@ class Loop:
     def turn(self, most=_LONGEST):
         """Wait at most *most* ms for something to happen, and let everyone deal with it."""
         self._watch_streams()
-        for descriptor, event in self._poll.poll(self._patience(most)):
+        for descriptor, event in port.wait(self._poll, self._patience(most)):
             if descriptor in self._sockets:
                 self._read(descriptor)
             elif descriptor in self._registered:

@@ -4,6 +4,7 @@ now()        ms since some start; monotonic, never wraps
 wall()       seconds since 1970 as the system believes, or None where the clock is unset
 random(n)    n random bytes from the kernel
 interpreter  "cpython" or "micropython"
+wait(poll, ms)          what a poll object has; where Ctrl-C is heard
 discard_output()        let what is still to be written to standard output go nowhere
 end_on_termination()    SIGTERM ends the daemon as Ctrl-C does, where the platform can
 pack_address(address, port), unpack_address(raw)   socket addresses
@@ -20,6 +21,7 @@ else:
     from natwatch.port import cpython as platform
 
 now = platform.now
+wait = platform.wait
 pack_address = platform.pack_address
 unpack_address = platform.unpack_address
 discard_output = platform.discard_output

@@ -11,6 +11,11 @@ def now():
     return time.monotonic_ns() // 1000000
 
 
+def wait(poll, ms):
+    """What *poll* has within *ms*."""
+    return poll.poll(ms)
+
+
 def pack_address(address, port):
     """The socket address of a numeric *address* and a *port*."""
     return (address, port)

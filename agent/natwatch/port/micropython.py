@@ -12,10 +12,6 @@ seconds = time.time
 # of it stays resident.
 gc.threshold(65536)
 
-# Started with -m, it dies of SIGINT without a word unless Ctrl-C (character 3) is asked for.
-if hasattr(micropython, "kbd_intr"):
-    micropython.kbd_intr(3)
-
 _last = time.ticks_ms()
 _passed = 0
 
@@ -27,6 +23,22 @@ def now():
     _passed += time.ticks_diff(ticks, _last)
     _last = ticks
     return _passed
+
+
+def wait(poll, ms):
+    """What *poll* has within *ms*. Ctrl-C is KeyboardInterrupt in here, and ends it elsewhere.
+
+    Started with -m, MicroPython dies of SIGINT unless Ctrl-C (character 3) is asked for. Asked for
+    all the time, it raises in the middle of a garbage collection as well, and the heap is locked or
+    broken from then on (tried: of 120 interrupted starts 3, and some never ended).
+    """
+    if not hasattr(micropython, "kbd_intr"):
+        return poll.poll(ms)
+    micropython.kbd_intr(3)
+    try:
+        return poll.poll(ms)
+    finally:
+        micropython.kbd_intr(-1)
 
 
 def pack_address(address, port):
