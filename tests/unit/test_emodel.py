@@ -2,7 +2,7 @@
 
 from math import exp, log, sqrt
 
-from natwatch.diagnosis.emodel import mos, rating
+from natwatch.probes.emodel import mos, rating
 
 CODECS = {"g711": (0.0, 25.1), "g729": (11.0, 19.0)}  # G.113, appendix I: Ie, Bpl
 

@@ -5,7 +5,7 @@ import struct
 from nats import PORT_DEPENDENT, Nat
 from world import ADDRESS, DEVICE, KEY, Numbers, World
 
-from natwatch.diagnosis import emodel
+from natwatch.probes import emodel
 from natwatch.probes.media import Media
 from natwatch.probes.session import Session
 from natwatch.probes.voice import IN_TIME, LOST, Jitter, Voice, burst_ratio

@@ -8,7 +8,7 @@ buffer waits is lost to the listener, and counts as lost there, but is reported 
 
 from array import array
 
-from natwatch.diagnosis import emodel
+from natwatch.probes import emodel
 from natwatch.wire.media import INTERVAL
 
 BUFFER = 60  # ms above the least delay that a packet may come
