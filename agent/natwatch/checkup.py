@@ -36,9 +36,11 @@ from natwatch.probes.teeth import ONEWAY, REPLIED
 KEYS = (("udp/sip", REPLIED), ("udp/sip", ONEWAY), ("udp/stun", REPLIED))
 _BINDINGS = 21  # of each of the three searches: 63 together, and the control flow
 _PACE = 10  # ms between the openings of two bindings
+_TOLERANCE = 0.05  # of a lifetime: no advice needs it closer, and a person waits
 _CANDIDATES = 4  # voice ports, of which the first that is open gets the voice stream
 _TALK, _TALK_QUICK = 30, 10  # s of the voice stream
 _SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
+_NAT_TAKES = 12  # s, where nothing is lost
 _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
 
 
@@ -116,7 +118,13 @@ class Checkup:
             resolvers = self.site["resolvers"] or network.resolvers()
             names = (account["registrar"], self.profile["network"])
             asked.append(("dns", Dns(resolvers, names[0], names[1], port.random)))
-        found = self._measure(session, asked, lambda now: "asking about the NAT and SIP")
+        began = port.now()
+
+        def describe(now):
+            left = max(1, _NAT_TAKES - (now - began) // 1000)
+            return "asking about the NAT and SIP, about %d s left" % left
+
+        found = self._measure(session, asked, describe)
         blocked = candidates if found["voice"] is None else ports_of(found["voice"]["blocked"])
         for name in ("nat", "alg", "size", "dns"):
             self.measured[name] = found.get(name)
@@ -151,7 +159,10 @@ class Checkup:
             limit = limits["default"] + 2
             self._leave_out("lifetimes", seconds=limit)
         keys = self._keys(session.ports)
-        searches = [Lifetime(session, key, limit * 1000, _BINDINGS, _PACE) for key in keys]
+        searches = [
+            Lifetime(session, key, limit * 1000, _BINDINGS, _PACE, tolerance=_TOLERANCE)
+            for key in keys
+        ]
         asked = [("rtp", sweep), ("keepalives", Keepalives(session))]
         asked += [
             ("media", Media(session, one, _TALK_QUICK if self.quick else _TALK)) for one in voice
@@ -160,11 +171,11 @@ class Checkup:
         asked += [(engine.key, engine) for engine in searches]
 
         def describe(now):
+            running = [engine for engine in searches if not engine.done]
+            told = [telling.progress(engine.progress(now)) for engine in _slowest(running, now)]
             if not sweep.done:
-                return "asking voice ports: %d of %d answer (pass %d)" % sweep.progress(now)
-            running = [engine for engine in searches if not engine.done] or searches
-            engine = max(running, key=lambda engine: engine.progress(now)["left"])
-            return telling.progress(engine.progress(now))
+                told.append("voice ports: %d of %d answer (pass %d)" % sweep.progress(now))
+            return "; ".join(told) or "waiting for the last answers"
 
         try:
             found = self._measure(session, asked, describe)
@@ -211,6 +222,11 @@ class Checkup:
     def _leave_out(self, what, **values):
         """Note that something was not asked; *what* is a name of diagnosis.texts.LEFT_OUT."""
         self.measured["left_out"].append({"what": what, "values": values})
+
+
+def _slowest(searches, now):
+    """Of *searches* the one that will end last, in a list, empty where there is none."""
+    return sorted(searches, key=lambda engine: -engine.progress(now)["left"])[:1]
 
 
 def found_by(dns, number):

@@ -216,7 +216,7 @@ def test_a_check_that_is_cut_short_prints_what_it_has_and_says_so(interpreter: s
         stage.start_reflector()
         html = stage.folder / "report.html"
         process = stage.check("box", interpreter, "--html", str(html))
-        stage.expect("box", "asking voice ports", 60)
+        stage.expect("box", "voice ports: ", 60)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
         assert out, (process.returncode, stage.log("box"))

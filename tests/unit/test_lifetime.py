@@ -410,3 +410,24 @@ def test_a_nat_that_outsiders_do_not_refresh_counts_from_our_own_packet():
                 timer, timer, ("udp/stun", "replied"), prepare=prepare, delay=delay
             )
             assert results[-1]["lo"] * 1000 <= timer <= results[-1]["hi"] * 1000, (timer, results)
+
+
+def test_with_few_bindings_a_tolerance_saves_whole_lifetimes_and_the_bracket_holds_the_truth():
+    def few(tolerance):
+        def change(engine):
+            engine.bindings, engine.tolerance = 21, tolerance
+
+        return change
+
+    for timer in (30, 60, 120, 200, 300):
+        took = []
+        for tolerance in (0, 0.05):
+            key = ("udp/sip", "replied")
+            engine, results, world = measure(
+                timer * 1000, timer * 1000, key, limit=342000, engine_too=few(tolerance)
+            )
+            result = results[-1]
+            assert result["lo"] <= timer <= result["hi"], result
+            assert result["hi"] - result["lo"] <= max(1, tolerance * timer) + 0.5, result
+            took.append(result["seconds"])
+        assert took[1] <= took[0] and (timer < 60 or took[1] <= 2.6 * timer), (timer, took)

@@ -51,15 +51,17 @@ class Lifetime(Engine):
     *limit* is the search limit in ms, *bindings* how many may be open at once, *pace* the ms
     between two openings. *below* (ms) asks for a confirmation: the lifetime is now thought to
     lie below it. ``bracket`` is what was found; its ``hi`` is None above the limit, or where a
-    confirmation found nothing dead, and then there is no result: it was a false alarm. *teeth*:
-    see Engine.
+    confirmation found nothing dead, and then there is no result: it was a false alarm. A bracket is
+    narrow enough below 1 s, or below the share *tolerance* of its lower edge: where few bindings
+    are to be had, each further refining takes as long as the lifetime. *teeth*: see Engine.
     """
 
-    def __init__(self, session, key, limit, bindings, pace, below=None, teeth=None):
+    def __init__(self, session, key, limit, bindings, pace, below=None, teeth=None, tolerance=0):
         Engine.__init__(self, session, key, pace, teeth)
         self.limit = limit
         self.bindings = bindings
         self.below = below
+        self.tolerance = tolerance
         self.phase = None
         self.bracket = None
         self._spent = []
@@ -185,7 +187,7 @@ class Lifetime(Engine):
             self._anew(_CONTRADICTION, now)
         elif bracket.hi is None:
             self._nothing_died(bracket, now)
-        elif deaths and guarded and bracket.width <= _NARROW + max([t.slack for t in deaths]):
+        elif deaths and guarded and bracket.width <= self._narrow(bracket, deaths):
             self._finish(bracket, now)
         elif self._passes < _PASSES:
             self._refine(bracket, now)
@@ -193,6 +195,10 @@ class Lifetime(Engine):
             self._finish(bracket, now)
         else:
             self._unknown(self._reasons(), now)
+
+    def _narrow(self, bracket, deaths):
+        width = max(_NARROW, int(self.tolerance * bracket.lo))
+        return width + max([tooth.slack for tooth in deaths])
 
     def _guarded(self, deaths):
         """Whether something lived through all the time in which the first of *deaths* idled.

@@ -1,7 +1,7 @@
 """What was sent, what came and what came back of one voice-like stream, and figures of each way.
 
 Nobody has a common clock: one way's delay is known only above the least one of that way. For the
-E-model (diagnosis.emodel) the delay mouth to ear is taken as half of the least round trip, this
+E-model (probes.emodel) the delay mouth to ear is taken as half of the least round trip, this
 way's median queueing, 20 ms of a packet and 60 ms of jitter buffer; what comes later than the
 buffer waits is lost to the listener, and counts as lost there, but is reported apart.
 """
