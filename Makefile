@@ -24,7 +24,7 @@ demo: setup  ## the main job end to end in a lab; KEEP=1 stays up
 test: setup test-micropython test-cpython  ## every test, on both interpreters; 15 minutes
 
 test-cpython: setup
-	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal tests
+	$(PYTHON) -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 --durations 15 tests
 
 # In two halves, side by side. The heap is for the simulated line of the tests; an agent does
 # with far less (bench-lifetime).

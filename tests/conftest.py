@@ -17,6 +17,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "lab: the test's body runs in a lab container of its own")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The lab's tests first: they take a minute each, and one that begins last is waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("lab") is None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if pyfuncitem.get_closest_marker("lab") is None:
