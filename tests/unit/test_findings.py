@@ -54,6 +54,7 @@ def unanswered():
 
 
 VOICELESS = ["line.loss", "voice.poor"]
+PROVEN = ["nat.filtering.inbound", "forward.works"]
 
 
 def untimed():
@@ -236,7 +237,9 @@ def test_each_trouble_is_its_own_finding_and_no_other():
         ({"adapter": adapter(kind="carrier")}, ["adapter.outside"], "findings"),
         ({"adapter": adapter(on_segment=False)}, ["adapter.elsewhere"], "findings"),
         ({"adapter": adapter(answered=None)}, ["adapter.silent"], "ready"),
-        ({"forward": forward(True)}, ["forward.works"], "ready"),
+        (dict(of_nat(filtering="address-dependent"), forward=forward(True)), PROVEN, "ready"),
+        ({"forward": forward(True)}, ["forward.unproven"], "ready"),  # a full cone lets all in
+        (dict(of_nat(filtering=None), forward=forward(True)), ["forward.unproven"], "ready"),
         ({"forward": forward(False)}, ["forward.none"], "ready"),
         ({"forward": forward(None)}, [], "ready"),
         ({"forward": forward(True, None)}, ["forward.unproven"], "ready"),
@@ -319,14 +322,32 @@ def test_a_registration_of_this_line_meets_r7_and_one_of_an_inner_contact_is_unk
 def test_a_forward_that_works_carries_calls_whatever_the_nat_forgets():
     short = lifetime(14.6, 15.4)
     table = {SIP: short, ONEWAY: short, STUN: short}
-    result = told(lifetimes=table, forward=forward(True))
-    assert codes(result) == ["nat.binding.forwarded", "forward.works"], result["findings"]
+    closed = dict(healthy()["nat"], filtering="address-dependent")
+    result = told(lifetimes=table, nat=closed, forward=forward(True))
+    found = ["nat.filtering.inbound", "nat.binding.forwarded", "forward.works"]
+    assert codes(result) == found, result["findings"]
     assert result["verdict"] == "ready" and result["advice"] == [], result["advice"]
-    for doubtful in (forward(True, None), forward(False), None):
-        result = told(lifetimes=table, forward=doubtful)
+    for nat, doubtful in (
+        (closed, forward(True, None)),
+        (closed, forward(False)),
+        (closed, None),
+        # The adapter's own binding let it in, while that lived.
+        (healthy()["nat"], forward(True)),
+        (None, forward(True)),
+    ):
+        result = told(lifetimes=table, nat=nat, forward=doubtful)
         assert "nat.binding.short" in codes(result), doubtful
         steps = [step["step"] for step in result["advice"]]
         assert steps == ["forwarding", "forward all"], steps
+
+
+def test_no_forward_is_missed_where_a_shorter_keepalive_holds_the_binding():
+    short = lifetime(28.6, 29.4)  # below the default of 30 s, above the least of 15 s
+    table = {SIP: short, ONEWAY: short, STUN: short}
+    result = told(lifetimes=table, forward=forward(False))
+    assert codes(result) == ["nat.binding.short", "forward.none"], result["findings"]
+    text = "\n".join(lines(result, PROFILE, "en"))
+    assert "usual keepalive of 30 s" in text and "Let it send every 22 s" in text, text
 
 
 def test_a_keepalive_is_never_taken_from_an_algs_timer():
@@ -386,6 +407,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
         ),
         told(
             lifetimes={SIP: lifetime(80, 81), ONEWAY: lifetime(10, 11), STUN: None},
+            nat=dict(healthy()["nat"], filtering="address-dependent"),
             forward=forward(True),
             dns=dns("no such name"),
             registration=registration(bindings=[binding("198.51.100.7")]),

@@ -4,6 +4,7 @@ Each function gives [(code, evidence), …] for diagnosis.findings.
 """
 
 from natwatch.probes.addressing import INNER, PUBLIC, UNKNOWN, kind_of
+from natwatch.probes.filtering import INDEPENDENT
 
 _REFUSED = ("refused", "redirected", "unsupported", "challenged forever")
 
@@ -24,10 +25,10 @@ def judge_adapter(adapter):
     return found
 
 
-def judge_account(measured, short):
+def judge_account(measured, lost):
     """Of the registrar's name, the account, the registration and the forward.
 
-    *short*: no keepalive holds the binding, so that only a forward would carry calls.
+    *lost*: no keepalive holds the binding, so that only a forward would carry calls.
     """
     found = _name(measured["dns"])
     found += _account(measured["registration"])
@@ -39,13 +40,19 @@ def judge_account(measured, short):
             found.append(("sip.registered.elsewhere", evidence))
         else:
             found.append(("sip.unregistered", {}))
-    return found + _forward(measured["forward"], short)
+    return found + _forward(measured, lost)
 
 
 def forwarded(measured):
-    """Whether the adapter itself was reached through the router's forward."""
-    forward = measured["forward"]
-    return forward is not None and forward["answered"] is True and forward["same_agent"] is True
+    """Whether the adapter itself was reached through the router's forward.
+
+    A NAT that lets anybody in to an open binding (endpoint-independent filtering) does so with the
+    adapter's own: while that lives the adapter answers without any forward.
+    """
+    forward, nat = measured["forward"], measured["nat"]
+    if forward is None or forward["answered"] is not True or forward["same_agent"] is not True:
+        return False
+    return nat is not None and nat["filtering"] not in (None, INDEPENDENT)
 
 
 def registered(measured):
@@ -105,14 +112,13 @@ def _account(registration):
     return []
 
 
-def _forward(forward, short):
+def _forward(measured, lost):
+    forward = measured["forward"]
     if forward is None or forward["answered"] is None:
         return []
     evidence = {"port": forward["port"], "public": forward["public"]}
     if forward["answered"] is False:
-        return [("forward.missing" if short else "forward.none", evidence)]
+        return [("forward.missing" if lost else "forward.none", evidence)]
     if forward["same_agent"] is False:
         return [("forward.other", dict(evidence, agent=forward["agent"]))]
-    if forward["same_agent"] is None:
-        return [("forward.unproven", evidence)]
-    return [("forward.works", evidence)]
+    return [("forward.works" if forwarded(measured) else "forward.unproven", evidence)]

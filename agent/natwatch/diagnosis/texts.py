@@ -134,16 +134,19 @@ FINDINGS = {
         " маршрутизаторе.",
     ),
     "nat.binding.short": (
-        "The NAT forgets the phone after %(lo)s s of silence, too soon for a keepalive of"
-        " %(least)d to %(most)d s. Between keepalives incoming calls do not arrive.",
-        "NAT забывает телефон через %(lo)s с тишины: слишком рано для keepalive от %(least)d до"
-        " %(most)d с. Между пакетами keepalive входящие вызовы не проходят.",
+        "The NAT forgets the phone after %(lo)s s of silence, before the usual keepalive of"
+        " %(usual)d s comes (%(least)d to %(most)d s are possible). Between keepalives incoming"
+        " calls do not arrive.",
+        "NAT забывает телефон через %(lo)s с тишины, раньше обычного keepalive в %(usual)d с"
+        " (допустимо от %(least)d до %(most)d с). Между пакетами keepalive входящие вызовы не"
+        " проходят.",
     ),
     "nat.binding.forwarded": (
-        "The NAT forgets the phone after %(lo)s s of silence, too soon for any keepalive; but the"
-        " router forwards the SIP port to the phone, and calls come in by that.",
-        "NAT забывает телефон через %(lo)s с тишины, слишком рано для keepalive; но порт SIP"
-        " проброшен на телефон, и вызовы проходят через проброс.",
+        "The NAT forgets the phone after %(lo)s s of silence, before the usual keepalive of"
+        " %(usual)d s comes; but the router forwards the SIP port to the phone, and calls come in"
+        " by that.",
+        "NAT забывает телефон через %(lo)s с тишины, раньше обычного keepalive в %(usual)d с; но"
+        " порт SIP проброшен на телефон, и вызовы проходят через проброс.",
     ),
     "nat.binding.thin": (
         "The NAT keeps a binding for %(lo)s s. A keepalive every %(interval)d s holds it; one lost"
@@ -180,10 +183,10 @@ FINDINGS = {
         " без него вызовы не пройдут. Проброс только на одном из двух NAT не поможет.",
     ),
     "forward.unproven": (
-        "Something answers at %(public)s port %(port)d from outside; whether it is this phone is"
-        " not known.",
-        "Снаружи по адресу %(public)s, порт %(port)d, кто-то отвечает; этот телефон или нет,"
-        " неизвестно.",
+        "Something answers at %(public)s port %(port)d from outside; whether a forward leads to"
+        " this phone is not known.",
+        "Снаружи по адресу %(public)s, порт %(port)d, кто-то отвечает; ведёт ли проброс на этот"
+        " телефон, неизвестно.",
     ),
     "forward.other": (
         "At %(public)s port %(port)d answers another device than the phone: %(agent)s.",
