@@ -2,12 +2,12 @@
 
 from test_profile import GOOD
 
-from natwatch.diagnosis import findings, texts
+from natwatch.diagnosis import findings, service, texts
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import check
 from natwatch.diagnosis.report import lines, ranges_text, report
 from natwatch.diagnosis.service import registered
-from natwatch.probes.addressing import addressing
+from natwatch.probes.addressing import CARRIER, LINK_LOCAL, LOOPBACK, PUBLIC, addressing
 
 # Not the first operator: other ports, other limits. No code knows either.
 PROFILE = check(GOOD)
@@ -435,6 +435,21 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
             for code in codes(result):
                 assert code in text, code
     assert seen == set(findings.CODES), set(findings.CODES) - seen
+
+
+def test_words_of_the_evidence_are_in_the_language_of_the_report():
+    for changes, words in (
+        ({"registration": registration("no answer", status=None)}, "запись: нет ответа."),
+        ({"registration": registration("redirected", status=302)}, "на другой сервер (302)."),
+        ({"registration": registration("wrong password", status=401)}, "записи (401)."),
+        ({"dns": dns("no such name")}, "10.0.0.1: такого имени нет)."),
+        ({"adapter": adapter(kind="carrier")}, "10.0.0.6 (NAT провайдера)"),
+    ):
+        text = "\n".join(lines(told(**changes), PROFILE, "ru"))
+        assert words in text, text
+    known = service._REFUSED + ("no answer", "no such name", "no address")
+    known += (CARRIER, LINK_LOCAL, LOOPBACK, PUBLIC)
+    assert sorted(texts.TERMS) == sorted(known)
 
 
 def test_what_a_router_put_into_a_message_is_text_in_the_page():

@@ -170,6 +170,10 @@ def _shown(finding, language):
             )
         elif isinstance(value, list):
             values[name] = ", ".join([str(one) for one in value])
+        elif name == "status":
+            values[name] = "" if value is None else " (%d)" % value
+        elif name in ("state", "kind") and value in texts.TERMS:
+            values[name] = texts.say(texts.TERMS, value, language)
         elif value is None and name in ("out", "in", "requests"):
             values[name] = "?"
     return values

@@ -98,7 +98,7 @@ FINDINGS = {
     ),
     "nat.none": (
         "There is no NAT: %(address)s is the public address itself.",
-        "NAT отсутствует: %(address)s и есть внешний адрес.",
+        "NAT отсутствует: %(address)s — это и есть внешний адрес.",
     ),
     "nat.ports.changed": (
         "The NAT changes port numbers (%(kept)d of %(of)d kept).",
@@ -106,7 +106,7 @@ FINDINGS = {
     ),
     "nat.mapping.dependent": (
         "The NAT gives each destination another port (%(mapping)s mapping: symmetric).",
-        "NAT выделяет каждому адресату другой порт (отображение %(mapping)s: симметричный).",
+        "NAT выделяет для каждого адресата свой порт (отображение %(mapping)s: симметричный).",
     ),
     "sip.alg.rewrites": (
         "A router on the way rewrites SIP (SIP ALG): %(changes)s.",
@@ -137,16 +137,16 @@ FINDINGS = {
         "The NAT forgets the phone after %(lo)s s of silence, before the usual keepalive of"
         " %(usual)d s comes (%(least)d to %(most)d s are possible). Between keepalives incoming"
         " calls do not arrive.",
-        "NAT забывает телефон через %(lo)s с тишины, раньше обычного keepalive в %(usual)d с"
-        " (допустимо от %(least)d до %(most)d с). Между пакетами keepalive входящие вызовы не"
-        " проходят.",
+        "NAT забывает телефон через %(lo)s с тишины, раньше, чем придёт обычный keepalive (раз в"
+        " %(usual)d с; допустимо от %(least)d до %(most)d с). Между пакетами keepalive входящие"
+        " вызовы не проходят.",
     ),
     "nat.binding.forwarded": (
         "The NAT forgets the phone after %(lo)s s of silence, before the usual keepalive of"
         " %(usual)d s comes; but the router forwards the SIP port to the phone, and calls come in"
         " by that.",
-        "NAT забывает телефон через %(lo)s с тишины, раньше обычного keepalive в %(usual)d с; но"
-        " порт SIP проброшен на телефон, и вызовы проходят через проброс.",
+        "NAT забывает телефон через %(lo)s с тишины, раньше, чем придёт обычный keepalive (раз в"
+        " %(usual)d с); но порт SIP проброшен на телефон, и вызовы проходят через проброс.",
     ),
     "nat.binding.thin": (
         "The NAT keeps a binding for %(lo)s s. A keepalive every %(interval)d s holds it; one lost"
@@ -168,7 +168,7 @@ FINDINGS = {
     ),
     "forward.works": (
         "The phone itself answers at %(public)s port %(port)d from outside: a forward is there.",
-        "Телефон отвечает снаружи по адресу %(public)s, порт %(port)d: проброс настроен.",
+        "Снаружи телефон отвечает по адресу %(public)s, порт %(port)d: проброс настроен.",
     ),
     "forward.none": (
         "Nothing answers at %(public)s port %(port)d from outside: there is no forward to the"
@@ -210,12 +210,12 @@ FINDINGS = {
         "Сервер регистрации %(registrar)s не отвечает.",
     ),
     "sip.account.refused": (
-        "The registrar refuses the account's user or password (%(status)s).",
-        "Сервер регистрации не принимает имя или пароль учётной записи (%(status)s).",
+        "The registrar refuses the account's user or password%(status)s.",
+        "Сервер регистрации не принимает имя или пароль учётной записи%(status)s.",
     ),
     "sip.account.failed": (
-        "The registrar does not take the account: %(state)s (%(status)s).",
-        "Сервер регистрации не принимает учётную запись: %(state)s (%(status)s).",
+        "The registrar does not take the account: %(state)s%(status)s.",
+        "Сервер регистрации не принимает учётную запись: %(state)s%(status)s.",
     ),
 }
 ADVICE = {
@@ -241,7 +241,7 @@ ADVICE = {
     ),
     "expires": (
         "No keepalive holds the binding: set Register Expires to %(expires)d s.",
-        "Keepalive не удержит привязку: установите Register Expires %(expires)d с.",
+        "Keepalive не удержит привязку: установите Register Expires равным %(expires)d с.",
     ),
     "forwarding": (
         "As a last resort forward the SIP port in use to the phone; behind two NATs in both.",
@@ -267,6 +267,20 @@ ADVICE = {
         "Switch the SIP ALG of the router off.",
         "Отключите SIP ALG в маршрутизаторе.",
     ),
+}
+# What evidence has as a word: states of a name and of an account, kinds of address.
+TERMS = {
+    "no such name": ("no such name", "такого имени нет"),
+    "no address": ("no address", "адрес не указан"),
+    "refused": ("refused", "отказ"),
+    "redirected": ("redirected", "перенаправление на другой сервер"),
+    "unsupported": ("unsupported", "способ проверки пароля не поддерживается"),
+    "challenged forever": ("challenged forever", "пароль запрашивается снова и снова"),
+    "no answer": ("no answer", "нет ответа"),
+    "carrier": ("carrier's NAT", "NAT провайдера"),
+    "link-local": ("link-local: no DHCP server", "link-local: нет сервера DHCP"),
+    "loopback": ("loopback", "loopback"),
+    "public": ("public", "внешний"),
 }
 LEFT_OUT = {
     "ports": ("most voice ports (%(asked)d asked)", "большинство портов RTP (проверено %(asked)d)"),
