@@ -289,6 +289,10 @@ def test_a_registration_is_this_lines_only_where_both_addresses_are_known():
             "addressing": addressing("10.0.0.4", None, public, PROFILE["inner"]),
         }
         assert registered(measured) is expected, (public, bindings)
+        # One line has several addresses then.
+        measured["nat"] = {"pooling": "arbitrary"}
+        pooled = None if bindings and not expected else expected
+        assert registered(measured) is pooled, (public, bindings)
 
 
 def test_what_was_not_measured_is_unknown_and_never_ready():

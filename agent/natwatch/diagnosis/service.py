@@ -5,6 +5,7 @@ Each function gives [(code, evidence), …] for diagnosis.findings.
 
 from natwatch.probes.addressing import INNER, PUBLIC, UNKNOWN, kind_of
 from natwatch.probes.filtering import INDEPENDENT
+from natwatch.probes.mapping import ARBITRARY
 
 _REFUSED = ("refused", "redirected", "unsupported", "challenged forever")
 
@@ -69,6 +70,8 @@ def registered(measured):
     seen = [_seen_from(binding) for binding in bindings]
     if public is not None and public in seen:
         return True
+    if (measured.get("nat") or {}).get("pooling") == ARBITRARY:
+        return None  # this line has other public addresses as well
     known = [address for address in seen if address is not None]
     return False if public is not None and len(known) == len(seen) else None
 
