@@ -262,6 +262,16 @@ def test_each_trouble_is_its_own_finding_and_no_other():
             ["sip.account.refused"],
             "findings",
         ),
+        (
+            {"registration": registration("resting", options=401, status=None)},
+            ["sip.account.refused"],  # nothing was sent, but nobody has mended it either
+            "findings",
+        ),
+        (
+            {"registration": registration("resting", options=None, status=None)},
+            ["sip.registrar.silent"],
+            "findings",
+        ),
         ({"registration": registration("redirected")}, ["sip.account.failed"], "findings"),
         ({"registration": registration("no answer")}, ["sip.account.failed"], "findings"),
         (
@@ -444,6 +454,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
 def test_words_of_the_evidence_are_in_the_language_of_the_report():
     for changes, words in (
         ({"registration": registration("no answer", status=None)}, "запись: нет ответа."),
+        ({"registration": registration("resting", status=None)}, "записи (так было в течение"),
         ({"registration": registration("redirected", status=302)}, "на другой сервер (302)."),
         ({"registration": registration("wrong password", status=401)}, "записи (401)."),
         ({"dns": dns("no such name")}, "10.0.0.1: такого имени нет)."),

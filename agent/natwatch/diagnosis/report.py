@@ -170,6 +170,8 @@ def _shown(finding, language):
             )
         elif isinstance(value, list):
             values[name] = ", ".join([str(one) for one in value])
+        elif name == "resting":
+            values[name] = texts.say(texts.WORDS, name, language) if value else ""
         elif name == "status":
             values[name] = "" if value is None else " (%d)" % value
         elif name in ("state", "kind") and value in texts.TERMS:

@@ -105,11 +105,13 @@ def _account(registration):
         return []
     register = registration["register"]
     evidence = {"registrar": registration["registrar"], "status": register["status"]}
+    resting = register["state"] == "resting"
     silent = registration["options"]["status"] is None
-    if silent and register["state"] in ("no answer", "not asked"):
+    if silent and (resting or register["state"] in ("no answer", "not asked")):
         return [("sip.registrar.silent", {"registrar": registration["registrar"]})]
-    if register["state"] == "wrong password":
-        return [("sip.account.refused", evidence)]
+    if resting or register["state"] == "wrong password":
+        # An hour's rest mends no password: that nothing was sent now is no "ready".
+        return [("sip.account.refused", dict(evidence, resting=resting))]
     if register["state"] in _REFUSED or register["state"] == "no answer":
         return [("sip.account.failed", dict(evidence, state=register["state"]))]
     return []

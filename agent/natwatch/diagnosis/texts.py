@@ -210,8 +210,8 @@ FINDINGS = {
         "Сервер регистрации %(registrar)s не отвечает.",
     ),
     "sip.account.refused": (
-        "The registrar refuses the account's user or password%(status)s.",
-        "Сервер регистрации не принимает имя или пароль учётной записи%(status)s.",
+        "The registrar refuses the account's user or password%(status)s%(resting)s.",
+        "Сервер регистрации не принимает имя или пароль учётной записи%(status)s%(resting)s.",
     ),
     "sip.account.failed": (
         "The registrar does not take the account: %(state)s%(status)s.",
@@ -338,6 +338,10 @@ WORDS = {
     "way out": ("outward", "наружу"),
     "way in": ("inward", "внутрь"),
     "left out": ("Left out: %s", "Пропущено: %s"),
+    "resting": (
+        " (seen within the last hour; not tried again before it is over)",
+        " (так было в течение последнего часа; до его конца повторной попытки не будет)",
+    ),
     "cut short": (
         "The check was cut short; this is what it had.",
         "Проверка прервана; ниже то, что успели измерить.",
