@@ -174,6 +174,7 @@ def test_each_trouble_is_its_own_finding_and_no_other():
             "findings",
         ),
         ({"rtp": reach(HERE, asked=101, tries=2000, lost=150)}, ["line.loss"], "findings"),
+        ({"rtp": reach(HERE, asked=101, tries=2000, lost=20)}, [], "ready"),
         ({"rtp": reach(HERE, asked=101, tries=100, lost=10)}, [], "ready"),
         ({"media": media(out=way(lost=150))}, ["line.loss"], "findings"),
         ({"media": media(into=way(lost=60))}, ["line.loss"], "findings"),
@@ -282,6 +283,38 @@ def test_each_trouble_is_its_own_finding_and_no_other():
     ):
         result = told(**changes)
         assert codes(result) == found and result["verdict"] == verdict, (changes, result)
+
+
+def test_a_finding_changes_the_state_of_its_own_requirement_alone():
+    short = lifetime(14.6, 15.4)
+    for name, expected, changes in (
+        ("R0", "not met", {"media": media(out=way(lost=150))}),
+        ("R1", "noted", {"nat": dict(healthy()["nat"], filtering="address-dependent")}),
+        ("R2", "not met", {"rtp": reach(HERE, [[20010, 20019]], 101)}),
+        ("R5", "not met", {"alg": alg("untouched", "dropped")}),
+        ("R6", "not met", {"lifetimes": {SIP: short, ONEWAY: short, STUN: short}}),
+    ):
+        before, after = told(), told(**changes)
+        for row in before["requirements"]:
+            now = expected if row["id"] == name else row["state"]
+            assert state(after, row["id"]) == now, (name, row, after["requirements"])
+
+
+def test_of_an_alg_answers_count_where_the_request_came_untouched():
+    result = told(alg=alg("untouched", "untouched", "unknown"))
+    assert state(result, "R5") == "not measured", result["requirements"]
+    there = alg("untouched", "dropped")
+    there["control"]["INVITE"] = {"verdict": "dropped", "back": "unknown"}
+    for found, also in ((there, ["INVITE"]), (alg("untouched", "dropped"), [])):
+        evidence = told(alg=found)["findings"][0]["evidence"]
+        assert evidence == {"methods": ["INVITE"], "also_elsewhere": also}, evidence
+
+
+def test_loss_of_requests_alone_is_told_with_what_is_not_known():
+    lossy = reach(HERE, asked=101, tries=2000, lost=150)
+    text = "\n".join(lines(told(rtp=lossy, media=None), PROFILE, "en"))
+    assert "Packets are lost: ? % of a voice stream on the way out, ? %" in text, text
+    assert "7.5 % of 2004 requests" in text, text
 
 
 def test_a_registration_is_this_lines_only_where_both_addresses_are_known():
