@@ -491,6 +491,7 @@ def test_words_of_the_evidence_are_in_the_language_of_the_report():
         ({"registration": registration("redirected", status=302)}, "на другой сервер (302)."),
         ({"registration": registration("wrong password", status=401)}, "записи (401)."),
         ({"dns": dns("no such name")}, "10.0.0.1: такого имени нет)."),
+        ({"dns": dict(dns("wrong", ["1.2.3.4"]), resolver=None)}, "(сервер DNS не спрашивали)."),
         ({"adapter": adapter(kind="carrier")}, "10.0.0.6 (NAT провайдера)"),
     ):
         text = "\n".join(lines(told(**changes), PROFILE, "ru"))

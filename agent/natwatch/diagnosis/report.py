@@ -176,6 +176,8 @@ def _shown(finding, language):
             values[name] = "" if value is None else " (%d)" % value
         elif name in ("state", "kind") and value in texts.TERMS:
             values[name] = texts.say(texts.TERMS, value, language)
+        elif value is None and name == "resolver":  # an address is judged without a question
+            values[name] = texts.say(texts.WORDS, "no resolver", language)
         elif value is None and name in ("out", "in", "requests"):
             values[name] = "?"
     return values

@@ -337,6 +337,7 @@ WORDS = {
     "place operator": ("operator", "оператор"),
     "way out": ("outward", "наружу"),
     "way in": ("inward", "внутрь"),
+    "no resolver": ("none asked", "не спрашивали"),
     "left out": ("Left out: %s", "Пропущено: %s"),
     "resting": (
         " (seen within the last hour; not tried again before it is over)",
