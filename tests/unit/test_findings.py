@@ -403,6 +403,13 @@ def test_a_keepalive_is_never_taken_from_an_algs_timer():
     assert result["keepalive"]["lo"] == 60 and result["keepalive"]["interval_s"] == 29, result
 
 
+def test_no_registration_is_advised_that_this_operator_refuses():
+    for lo, steps in ((110.0, ["forwarding", "forward all"]), (200.0, ["expires", "forwarding"])):
+        table = {SIP: lifetime(lo, lo + 1), ONEWAY: lifetime(10, 11), STUN: None}
+        advice = told(lifetimes=table)["advice"]  # at least 120 s there
+        assert [step["step"] for step in advice][:2] == steps, advice
+
+
 def test_what_to_do_comes_in_the_operators_order():
     short = lifetime(14.6, 15.4)
     result = told(

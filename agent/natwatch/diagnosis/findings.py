@@ -149,6 +149,7 @@ def advised(lifetimes, profile):
         least=limits["min"],
         most=limits["max"],
         in_use=limits["default"],
+        register_least=profile["register_least_s"],
     )
     # Where nothing died the search went no further, and a longer interval may hold as well.
     ends = [bracket[1] for bracket in (replied, oneway) if bracket and bracket[1] is not None]
