@@ -403,6 +403,17 @@ def test_a_keepalive_is_never_taken_from_an_algs_timer():
     assert result["keepalive"]["lo"] == 60 and result["keepalive"]["interval_s"] == 29, result
 
 
+def test_what_was_tried_in_vain_says_why():
+    taken = dict(alg("unknown", "unknown"), reason="local port 5060 is <taken>")
+    result = told(alg=taken)
+    text = "\n".join(lines(result, PROFILE, "ru"))
+    assert "R5  SIP ALG не мешает: не измерено (local port 5060 is <taken>)\n" in text, text
+    assert "R7  регистрация на сервере: не измерено\n" in text, text
+    assert "(local port 5060 is &lt;taken&gt;)" in page(result, PROFILE, "ru")
+    untouched = dict(alg("untouched", "untouched"), reason="control: nothing came")
+    assert "nothing came" not in "\n".join(lines(told(alg=untouched), PROFILE, "en"))
+
+
 def test_no_registration_is_advised_that_this_operator_refuses():
     for lo, steps in ((110.0, ["forwarding", "forward all"]), (200.0, ["expires", "forwarding"])):
         table = {SIP: lifetime(lo, lo + 1), ONEWAY: lifetime(10, 11), STUN: None}
