@@ -121,7 +121,7 @@ def test_a_wrong_password_is_sent_once_an_hour_and_a_corrected_one_at_once(
         assert wrong["register"]["algorithm"] == "SHA-256", wrong
         for _ in range(2):
             again = ask(stage, interpreter, password="else")
-            assert again["register"]["state"] == "not asked", again
+            assert again["register"]["state"] == "resting", again
             assert again["options"]["status"] == 200 and " 60 min" in again["reason"], again
         assert len([one for one in requests(stage) if one["credentials"]]) == 1
         right = ask(stage, interpreter)

@@ -15,7 +15,7 @@ ENDPOINT = ("192.0.2.5", 5060)
 ACCOUNT = {"registrar": "sip.example", "user": "u", "password": "p", "domain": None}
 STATES = {
     *("ok", "wrong password", "refused", "redirected", "no answer"),
-    *("unsupported", "challenged forever", "not asked"),
+    *("unsupported", "challenged forever", "not asked", "resting"),
 }
 CHALLENGE = 'Digest realm="r, s", nonce="n", algorithm=SHA-256, qop="auth", stale=TRUE'
 TEXT = some.text(some.characters(codec="utf-8", exclude_characters="\r\n"), max_size=30)

@@ -86,6 +86,8 @@ def test_where_no_interval_holds_other_steps_are_named():
     assert advice["margin"] == "none" and advice["bound_by"] == "oneway"
     assert advice["steps"] == ["R7c", "R7d"] and advice["register_expires_s"] == 90
     assert "Register Expires to 90 s" in advice["reason"]
+    advice = advise((100.0, 101.0), (15.0, 16.0), False, register_least=120)
+    assert advice["steps"] == ["R7d"] and "below 120 s" in advice["reason"], advice
     for lo, steps in ((66.6, ["R7d"]), (66.7, ["R7c", "R7d"])):
         assert advise((lo, None), (15.0, 16.0))["steps"] == steps, lo
     assert advise((120, 121))["steps"] == []

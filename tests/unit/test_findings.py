@@ -2,12 +2,12 @@
 
 from test_profile import GOOD
 
-from natwatch.diagnosis import findings, texts
+from natwatch.diagnosis import findings, service, texts
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import check
 from natwatch.diagnosis.report import lines, ranges_text, report
 from natwatch.diagnosis.service import registered
-from natwatch.probes.addressing import addressing
+from natwatch.probes.addressing import CARRIER, LINK_LOCAL, LOOPBACK, PUBLIC, addressing
 
 # Not the first operator: other ports, other limits. No code knows either.
 PROFILE = check(GOOD)
@@ -54,6 +54,7 @@ def unanswered():
 
 
 VOICELESS = ["line.loss", "voice.poor"]
+PROVEN = ["nat.filtering.inbound", "forward.works"]
 
 
 def untimed():
@@ -173,6 +174,7 @@ def test_each_trouble_is_its_own_finding_and_no_other():
             "findings",
         ),
         ({"rtp": reach(HERE, asked=101, tries=2000, lost=150)}, ["line.loss"], "findings"),
+        ({"rtp": reach(HERE, asked=101, tries=2000, lost=20)}, [], "ready"),
         ({"rtp": reach(HERE, asked=101, tries=100, lost=10)}, [], "ready"),
         ({"media": media(out=way(lost=150))}, ["line.loss"], "findings"),
         ({"media": media(into=way(lost=60))}, ["line.loss"], "findings"),
@@ -236,7 +238,9 @@ def test_each_trouble_is_its_own_finding_and_no_other():
         ({"adapter": adapter(kind="carrier")}, ["adapter.outside"], "findings"),
         ({"adapter": adapter(on_segment=False)}, ["adapter.elsewhere"], "findings"),
         ({"adapter": adapter(answered=None)}, ["adapter.silent"], "ready"),
-        ({"forward": forward(True)}, ["forward.works"], "ready"),
+        (dict(of_nat(filtering="address-dependent"), forward=forward(True)), PROVEN, "ready"),
+        ({"forward": forward(True)}, ["forward.unproven"], "ready"),  # a full cone lets all in
+        (dict(of_nat(filtering=None), forward=forward(True)), ["forward.unproven"], "ready"),
         ({"forward": forward(False)}, ["forward.none"], "ready"),
         ({"forward": forward(None)}, [], "ready"),
         ({"forward": forward(True, None)}, ["forward.unproven"], "ready"),
@@ -259,6 +263,16 @@ def test_each_trouble_is_its_own_finding_and_no_other():
             ["sip.account.refused"],
             "findings",
         ),
+        (
+            {"registration": registration("resting", options=401, status=None)},
+            ["sip.account.refused"],  # nothing was sent, but nobody has mended it either
+            "findings",
+        ),
+        (
+            {"registration": registration("resting", options=None, status=None)},
+            ["sip.registrar.silent"],
+            "findings",
+        ),
         ({"registration": registration("redirected")}, ["sip.account.failed"], "findings"),
         ({"registration": registration("no answer")}, ["sip.account.failed"], "findings"),
         (
@@ -269,6 +283,38 @@ def test_each_trouble_is_its_own_finding_and_no_other():
     ):
         result = told(**changes)
         assert codes(result) == found and result["verdict"] == verdict, (changes, result)
+
+
+def test_a_finding_changes_the_state_of_its_own_requirement_alone():
+    short = lifetime(14.6, 15.4)
+    for name, expected, changes in (
+        ("R0", "not met", {"media": media(out=way(lost=150))}),
+        ("R1", "noted", {"nat": dict(healthy()["nat"], filtering="address-dependent")}),
+        ("R2", "not met", {"rtp": reach(HERE, [[20010, 20019]], 101)}),
+        ("R5", "not met", {"alg": alg("untouched", "dropped")}),
+        ("R6", "not met", {"lifetimes": {SIP: short, ONEWAY: short, STUN: short}}),
+    ):
+        before, after = told(), told(**changes)
+        for row in before["requirements"]:
+            now = expected if row["id"] == name else row["state"]
+            assert state(after, row["id"]) == now, (name, row, after["requirements"])
+
+
+def test_of_an_alg_answers_count_where_the_request_came_untouched():
+    result = told(alg=alg("untouched", "untouched", "unknown"))
+    assert state(result, "R5") == "not measured", result["requirements"]
+    there = alg("untouched", "dropped")
+    there["control"]["INVITE"] = {"verdict": "dropped", "back": "unknown"}
+    for found, also in ((there, ["INVITE"]), (alg("untouched", "dropped"), [])):
+        evidence = told(alg=found)["findings"][0]["evidence"]
+        assert evidence == {"methods": ["INVITE"], "also_elsewhere": also}, evidence
+
+
+def test_loss_of_requests_alone_is_told_with_what_is_not_known():
+    lossy = reach(HERE, asked=101, tries=2000, lost=150)
+    text = "\n".join(lines(told(rtp=lossy, media=None), PROFILE, "en"))
+    assert "Packets are lost: ? % of a voice stream on the way out, ? %" in text, text
+    assert "7.5 % of 2004 requests" in text, text
 
 
 def test_a_registration_is_this_lines_only_where_both_addresses_are_known():
@@ -286,6 +332,10 @@ def test_a_registration_is_this_lines_only_where_both_addresses_are_known():
             "addressing": addressing("10.0.0.4", None, public, PROFILE["inner"]),
         }
         assert registered(measured) is expected, (public, bindings)
+        # One line has several addresses then.
+        measured["nat"] = {"pooling": "arbitrary"}
+        pooled = None if bindings and not expected else expected
+        assert registered(measured) is pooled, (public, bindings)
 
 
 def test_what_was_not_measured_is_unknown_and_never_ready():
@@ -319,20 +369,56 @@ def test_a_registration_of_this_line_meets_r7_and_one_of_an_inner_contact_is_unk
 def test_a_forward_that_works_carries_calls_whatever_the_nat_forgets():
     short = lifetime(14.6, 15.4)
     table = {SIP: short, ONEWAY: short, STUN: short}
-    result = told(lifetimes=table, forward=forward(True))
-    assert codes(result) == ["nat.binding.forwarded", "forward.works"], result["findings"]
+    closed = dict(healthy()["nat"], filtering="address-dependent")
+    result = told(lifetimes=table, nat=closed, forward=forward(True))
+    found = ["nat.filtering.inbound", "nat.binding.forwarded", "forward.works"]
+    assert codes(result) == found, result["findings"]
     assert result["verdict"] == "ready" and result["advice"] == [], result["advice"]
-    for doubtful in (forward(True, None), forward(False), None):
-        result = told(lifetimes=table, forward=doubtful)
+    for nat, doubtful in (
+        (closed, forward(True, None)),
+        (closed, forward(False)),
+        (closed, None),
+        # The adapter's own binding let it in, while that lived.
+        (healthy()["nat"], forward(True)),
+        (None, forward(True)),
+    ):
+        result = told(lifetimes=table, nat=nat, forward=doubtful)
         assert "nat.binding.short" in codes(result), doubtful
         steps = [step["step"] for step in result["advice"]]
         assert steps == ["forwarding", "forward all"], steps
+
+
+def test_no_forward_is_missed_where_a_shorter_keepalive_holds_the_binding():
+    short = lifetime(28.6, 29.4)  # below the default of 30 s, above the least of 15 s
+    table = {SIP: short, ONEWAY: short, STUN: short}
+    result = told(lifetimes=table, forward=forward(False))
+    assert codes(result) == ["nat.binding.short", "forward.none"], result["findings"]
+    text = "\n".join(lines(result, PROFILE, "en"))
+    assert "usual keepalive of 30 s" in text and "Let it send every 22 s" in text, text
 
 
 def test_a_keepalive_is_never_taken_from_an_algs_timer():
     table = {SIP: lifetime(180, None), ONEWAY: lifetime(180, None), STUN: lifetime(60, 60.8)}
     result = told(lifetimes=table)
     assert result["keepalive"]["lo"] == 60 and result["keepalive"]["interval_s"] == 29, result
+
+
+def test_what_was_tried_in_vain_says_why():
+    taken = dict(alg("unknown", "unknown"), reason="local port 5060 is <taken>")
+    result = told(alg=taken)
+    text = "\n".join(lines(result, PROFILE, "ru"))
+    assert "R5  SIP ALG не мешает: не измерено (local port 5060 is <taken>)\n" in text, text
+    assert "R7  регистрация на сервере: не измерено\n" in text, text
+    assert "(local port 5060 is &lt;taken&gt;)" in page(result, PROFILE, "ru")
+    untouched = dict(alg("untouched", "untouched"), reason="control: nothing came")
+    assert "nothing came" not in "\n".join(lines(told(alg=untouched), PROFILE, "en"))
+
+
+def test_no_registration_is_advised_that_this_operator_refuses():
+    for lo, steps in ((110.0, ["forwarding", "forward all"]), (200.0, ["expires", "forwarding"])):
+        table = {SIP: lifetime(lo, lo + 1), ONEWAY: lifetime(10, 11), STUN: None}
+        advice = told(lifetimes=table)["advice"]  # at least 120 s there
+        assert [step["step"] for step in advice][:2] == steps, advice
 
 
 def test_what_to_do_comes_in_the_operators_order():
@@ -386,6 +472,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
         ),
         told(
             lifetimes={SIP: lifetime(80, 81), ONEWAY: lifetime(10, 11), STUN: None},
+            nat=dict(healthy()["nat"], filtering="address-dependent"),
             forward=forward(True),
             dns=dns("no such name"),
             registration=registration(bindings=[binding("198.51.100.7")]),
@@ -413,6 +500,23 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
             for code in codes(result):
                 assert code in text, code
     assert seen == set(findings.CODES), set(findings.CODES) - seen
+
+
+def test_words_of_the_evidence_are_in_the_language_of_the_report():
+    for changes, words in (
+        ({"registration": registration("no answer", status=None)}, "запись: нет ответа."),
+        ({"registration": registration("resting", status=None)}, "записи (так было в течение"),
+        ({"registration": registration("redirected", status=302)}, "на другой сервер (302)."),
+        ({"registration": registration("wrong password", status=401)}, "записи (401)."),
+        ({"dns": dns("no such name")}, "10.0.0.1: такого имени нет)."),
+        ({"dns": dict(dns("wrong", ["1.2.3.4"]), resolver=None)}, "(сервер DNS не спрашивали)."),
+        ({"adapter": adapter(kind="carrier")}, "10.0.0.6 (NAT провайдера)"),
+    ):
+        text = "\n".join(lines(told(**changes), PROFILE, "ru"))
+        assert words in text, text
+    known = service._REFUSED + ("no answer", "no such name", "no address")
+    known += (CARRIER, LINK_LOCAL, LOOPBACK, PUBLIC)
+    assert sorted(texts.TERMS) == sorted(known)
 
 
 def test_what_a_router_put_into_a_message_is_text_in_the_page():

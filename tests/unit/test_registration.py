@@ -273,7 +273,7 @@ def test_without_a_password_or_in_the_hour_only_options_is_asked():
     assert result["register"]["state"] == "not asked" and "no password" in result["reason"]
     assert methods(registrar) == ["OPTIONS"] and not engine.failed
     result, _, registrar = ask(not_before=1000 + 59 * 60000)
-    assert result["register"]["state"] == "not asked" and " 59 min" in result["reason"], result
+    assert result["register"]["state"] == "resting" and " 59 min" in result["reason"], result
     assert methods(registrar) == ["OPTIONS"] and result["options"]["status"] == 200
     assert state(not_before=1000) == ("ok", 200, "MD5")
 

@@ -51,6 +51,11 @@ def test_each_way_is_told_apart():
     assert result["fragments_out"] is result["fragments_in"] is False, result
 
 
+def test_a_line_with_pppoe_whose_router_drops_fragments_is_found_too():
+    result = ask(most_out=1464)
+    assert result["out"] == 1400 and result["fragments_out"] is False, result
+
+
 def test_a_smaller_limit_is_told_as_it_is_and_says_nothing_of_fragments():
     result = ask(most_out=1300)
     assert result["out"] == 1200 and result["fragments_out"] is None, result

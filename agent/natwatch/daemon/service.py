@@ -45,6 +45,9 @@ class Service:
         self.surveys = Surveys(config, profile, self.session, self.findings, say)
         self.pace = plan.pace(config["budget"]["packets_per_second"])
         self.resident = None
+        self._of_registrar = {}  # what the advice has to know of it
+        if profile is not None:
+            self._of_registrar["register_least"] = profile["register_least_s"]
         self._running = []  # (Item, engine)
         self._counters = {}  # of engines that are no more
         self._trouble = None
@@ -237,6 +240,7 @@ class Service:
             least=limits["least_s"],
             most=limits["most_s"],
             in_use=self._resident_interval(),
+            **self._of_registrar,
         )
         if self._tell_if_new("advice", data, now):
             self.say(telling.advice(data))

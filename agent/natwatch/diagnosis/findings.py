@@ -13,6 +13,7 @@ and never counts as either.
 
 from natwatch.diagnosis import keepalive, line, service
 from natwatch.probes.addressing import INNER, UNKNOWN
+from natwatch.probes.filtering import INDEPENDENT
 from natwatch.probes.reach import ports_of
 
 BAD, WARN, NOTE = "bad", "warn", "note"
@@ -100,8 +101,9 @@ def findings(measured, profile):
     _of_alg(found, measured["alg"])
     _of_sip(found, measured["lifetimes"])
     _of_bindings(found, measured, profile)
-    short = bool([finding for finding in found if finding["code"] == "nat.binding.short"])
-    for code, evidence in service.judge_account(measured, short):
+    # Where a shorter keepalive would hold it, nobody needs a forward.
+    lost = advised(measured["lifetimes"], profile)["margin"] == keepalive.NONE
+    for code, evidence in service.judge_account(measured, lost):
         _add(found, code, **evidence)
     return found
 
@@ -147,6 +149,7 @@ def advised(lifetimes, profile):
         least=limits["min"],
         most=limits["max"],
         in_use=limits["default"],
+        register_least=profile["register_least_s"],
     )
     # Where nothing died the search went no further, and a longer interval may hold as well.
     ends = [bracket[1] for bracket in (replied, oneway) if bracket and bracket[1] is not None]
@@ -234,7 +237,7 @@ def _of_address(found, addressing):
 def _of_nat(found, nat):
     if nat is None:
         return
-    if nat["filtering"] not in (None, "endpoint-independent"):
+    if nat["filtering"] not in (None, INDEPENDENT):
         _add(found, "nat.filtering.inbound", filtering=nat["filtering"])
     kept = nat["port_preservation"]
     if kept and nat["mapping"] != "none" and kept["kept"] < kept["of"]:
@@ -285,7 +288,14 @@ def _of_bindings(found, measured, profile):
     if advice["margin"] == keepalive.NONE or advice["holds"] is False:
         # Calls come in by a forward that was seen to work, whatever the NAT forgets (R7 (d)).
         code = "nat.binding.forwarded" if service.forwarded(measured) else "nat.binding.short"
-        _add(found, code, lo=advice["lo"], least=limits["min"], most=limits["max"])
+        _add(
+            found,
+            code,
+            lo=advice["lo"],
+            usual=limits["default"],
+            least=limits["min"],
+            most=limits["max"],
+        )
     elif advice["margin"] == keepalive.THIN and advice["hi"] is not None:
         _add(found, "nat.binding.thin", lo=advice["lo"], interval=advice["interval_s"])
     kinds = (measured["keepalives"] or {"kinds": {}})["kinds"]

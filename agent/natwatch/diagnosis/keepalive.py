@@ -17,12 +17,12 @@ FORWARDING = "R7d"  # a port forward to the adapter, in each NAT
 
 _SHARE = 0.8  # of the lifetime, where the margin for a lost keepalive cannot be had
 _EXPIRES_SHARE = 0.9
-_SHORTEST_EXPIRES = 60  # s; registrars refuse less (RFC 3261, 10.3, 423)
 _SHORTEST_PING = 5  # s; a registrar that pings all its phones more often is a load on itself
 
 
 def advise(
-    replied, oneway=None, answered=None, extends=None, least=20, most=170, in_use=None
+    replied, oneway=None, answered=None, extends=None, least=20, most=170, in_use=None,
+    register_least=60,
 ):  # fmt: skip
     """The keepalive interval that the measured lifetimes allow, as a dict.
 
@@ -30,7 +30,8 @@ def advise(
     that nothing died up to the search limit. *answered* says whether the far end answers the
     adapter's keepalives, *extends* whether packets from outside extend a binding (state
     ``refreshed``); None is unknown. *least* and *most* (s) are the adapter's range, *in_use* (s)
-    its present interval.
+    its present interval. *register_least* (s) is the shortest Register Expires that the registrar
+    takes (it refuses less with 423: RFC 3261, 10.3).
 
     The dict: ``interval_s`` (or None); ``margin``: good (2K + 1 < lo: one lost keepalive is
     survived), thin, none (no interval in the range holds the binding) or unknown; ``bound_by``, the
@@ -68,7 +69,7 @@ def advise(
         advice["margin"] = NONE
         text = "No keepalive interval from %d to %d s holds the binding: %s, no more."
         advice["reason"] = text % (least, most, state)
-        _other_steps(advice, replied[0])
+        _other_steps(advice, replied[0], register_least)
     if extends is True and replied[0] > _SHORTEST_PING:
         advice["server_ping_s"] = int(_SHARE * replied[0])
         text = " Packets from outside extend the binding: a ping by the operator's server every"
@@ -96,16 +97,16 @@ def _missing(replied, oneway, answered):
     return None
 
 
-def _other_steps(advice, lo):
+def _other_steps(advice, lo, register_least):
     """What is left where no keepalive holds the binding; *lo* (s) is that of ``replied``."""
     expires = int(_EXPIRES_SHARE * lo)
-    if expires >= _SHORTEST_EXPIRES:
+    if expires >= register_least:
         advice["steps"].append(REGISTER_EXPIRES)
         advice["register_expires_s"] = expires
         advice["reason"] += " Set Register Expires to %d s" % expires
     else:
         text = " Register Expires would have to be below %d s, which registrars refuse. Set up"
-        advice["reason"] += text % _SHORTEST_EXPIRES
+        advice["reason"] += text % register_least
     advice["steps"].append(FORWARDING)
     joint = ", or set up" if REGISTER_EXPIRES in advice["steps"] else ""
     advice["reason"] += (

@@ -2,7 +2,7 @@
 
 from natwatch.diagnosis import texts
 from natwatch.diagnosis.facts import bracket_text, facts
-from natwatch.diagnosis.report import MARKS, finding_text, left_out_text
+from natwatch.diagnosis.report import MARKS, finding_text, left_out_text, state_text
 
 _COLOURS = {"ready": "#1a7f37", "findings": "#c62828", "unknown": "#9a6700"}
 _OF_SEVERITY = {"bad": "#c62828", "warn": "#9a6700", "note": "#57606a"}
@@ -101,7 +101,7 @@ def _requirements(result, language):
     rows = []
     for row in result["requirements"]:
         name = escape(texts.say(texts.REQUIREMENTS, row["id"], language))
-        state = escape(texts.say(texts.STATES, row["state"], language))
+        state = escape(state_text(row, result, language))
         cell = '<tr><td>%s</td><td>%s</td><td style="color:%s">%s</td></tr>'
         rows.append(cell % (row["id"], name, _OF_STATE[row["state"]], state))
     return [_heading("requirements", language), "<table>%s</table>" % "".join(rows)]

@@ -91,8 +91,7 @@ def lines(result, profile, language, colour=False):
         told += [texts.say(texts.WORDS, "cut short", language), ""]
     for row in result["requirements"]:
         name = texts.say(texts.REQUIREMENTS, row["id"], language)
-        state = texts.say(texts.STATES, row["state"], language)
-        told.append("%-3s %s: %s" % (row["id"], name, state))
+        told.append("%-3s %s: %s" % (row["id"], name, state_text(row, result, language)))
     told += [""]
     for finding in result["findings"]:
         text = finding_text(finding, language)
@@ -108,6 +107,29 @@ def lines(result, profile, language, colour=False):
     if result["left_out"]:
         told += ["", left_out_text(result, language)]
     return told + ["", texts.say(texts.WORDS, "support", language, profile["support"])]
+
+
+# Which engine says why a requirement was not measured, and in which field.
+_WHY = {
+    "R0": ("media", "reason"),
+    "R1": ("nat", "filtering_reason"),
+    "R4": ("nat", "mapping_reason"),
+    "R5": ("alg", "reason"),
+    "R7": ("registration", "reason"),
+    "R8": ("forward", "reason"),
+    "R9": ("registration", "reason"),
+}
+
+
+def state_text(row, result, language):
+    """The state of a requirement's *row* in words; of what was tried in vain with the reason, an
+    engine's own sentence."""
+    state = texts.say(texts.STATES, row["state"], language)
+    if row["state"] != findings.NOT_MEASURED or row["id"] not in _WHY:
+        return state
+    engine, field = _WHY[row["id"]]
+    reason = (result[engine] or {}).get(field)
+    return "%s (%s)" % (state, reason) if reason else state
 
 
 def finding_text(finding, language):
@@ -170,6 +192,14 @@ def _shown(finding, language):
             )
         elif isinstance(value, list):
             values[name] = ", ".join([str(one) for one in value])
+        elif name == "resting":
+            values[name] = texts.say(texts.WORDS, name, language) if value else ""
+        elif name == "status":
+            values[name] = "" if value is None else " (%d)" % value
+        elif name in ("state", "kind") and value in texts.TERMS:
+            values[name] = texts.say(texts.TERMS, value, language)
+        elif value is None and name == "resolver":  # an address is judged without a question
+            values[name] = texts.say(texts.WORDS, "no resolver", language)
         elif value is None and name in ("out", "in", "requests"):
             values[name] = "?"
     return values

@@ -4,6 +4,8 @@ Each function gives [(code, evidence), …] for diagnosis.findings.
 """
 
 from natwatch.probes.addressing import INNER, PUBLIC, UNKNOWN, kind_of
+from natwatch.probes.filtering import INDEPENDENT
+from natwatch.probes.mapping import ARBITRARY
 
 _REFUSED = ("refused", "redirected", "unsupported", "challenged forever")
 
@@ -24,10 +26,10 @@ def judge_adapter(adapter):
     return found
 
 
-def judge_account(measured, short):
+def judge_account(measured, lost):
     """Of the registrar's name, the account, the registration and the forward.
 
-    *short*: no keepalive holds the binding, so that only a forward would carry calls.
+    *lost*: no keepalive holds the binding, so that only a forward would carry calls.
     """
     found = _name(measured["dns"])
     found += _account(measured["registration"])
@@ -39,13 +41,19 @@ def judge_account(measured, short):
             found.append(("sip.registered.elsewhere", evidence))
         else:
             found.append(("sip.unregistered", {}))
-    return found + _forward(measured["forward"], short)
+    return found + _forward(measured, lost)
 
 
 def forwarded(measured):
-    """Whether the adapter itself was reached through the router's forward."""
-    forward = measured["forward"]
-    return forward is not None and forward["answered"] is True and forward["same_agent"] is True
+    """Whether the adapter itself was reached through the router's forward.
+
+    A NAT that lets anybody in to an open binding (endpoint-independent filtering) does so with the
+    adapter's own: while that lives the adapter answers without any forward.
+    """
+    forward, nat = measured["forward"], measured["nat"]
+    if forward is None or forward["answered"] is not True or forward["same_agent"] is not True:
+        return False
+    return nat is not None and nat["filtering"] not in (None, INDEPENDENT)
 
 
 def registered(measured):
@@ -62,6 +70,8 @@ def registered(measured):
     seen = [_seen_from(binding) for binding in bindings]
     if public is not None and public in seen:
         return True
+    if (measured.get("nat") or {}).get("pooling") == ARBITRARY:
+        return None  # this line has other public addresses as well
     known = [address for address in seen if address is not None]
     return False if public is not None and len(known) == len(seen) else None
 
@@ -95,24 +105,25 @@ def _account(registration):
         return []
     register = registration["register"]
     evidence = {"registrar": registration["registrar"], "status": register["status"]}
+    resting = register["state"] == "resting"
     silent = registration["options"]["status"] is None
-    if silent and register["state"] in ("no answer", "not asked"):
+    if silent and (resting or register["state"] in ("no answer", "not asked")):
         return [("sip.registrar.silent", {"registrar": registration["registrar"]})]
-    if register["state"] == "wrong password":
-        return [("sip.account.refused", evidence)]
+    if resting or register["state"] == "wrong password":
+        # An hour's rest mends no password: that nothing was sent now is no "ready".
+        return [("sip.account.refused", dict(evidence, resting=resting))]
     if register["state"] in _REFUSED or register["state"] == "no answer":
         return [("sip.account.failed", dict(evidence, state=register["state"]))]
     return []
 
 
-def _forward(forward, short):
+def _forward(measured, lost):
+    forward = measured["forward"]
     if forward is None or forward["answered"] is None:
         return []
     evidence = {"port": forward["port"], "public": forward["public"]}
     if forward["answered"] is False:
-        return [("forward.missing" if short else "forward.none", evidence)]
+        return [("forward.missing" if lost else "forward.none", evidence)]
     if forward["same_agent"] is False:
         return [("forward.other", dict(evidence, agent=forward["agent"]))]
-    if forward["same_agent"] is None:
-        return [("forward.unproven", evidence)]
-    return [("forward.works", evidence)]
+    return [("forward.works" if forwarded(measured) else "forward.unproven", evidence)]

@@ -98,7 +98,7 @@ FINDINGS = {
     ),
     "nat.none": (
         "There is no NAT: %(address)s is the public address itself.",
-        "NAT отсутствует: %(address)s и есть внешний адрес.",
+        "NAT отсутствует: %(address)s — это и есть внешний адрес.",
     ),
     "nat.ports.changed": (
         "The NAT changes port numbers (%(kept)d of %(of)d kept).",
@@ -106,7 +106,7 @@ FINDINGS = {
     ),
     "nat.mapping.dependent": (
         "The NAT gives each destination another port (%(mapping)s mapping: symmetric).",
-        "NAT выделяет каждому адресату другой порт (отображение %(mapping)s: симметричный).",
+        "NAT выделяет для каждого адресата свой порт (отображение %(mapping)s: симметричный).",
     ),
     "sip.alg.rewrites": (
         "A router on the way rewrites SIP (SIP ALG): %(changes)s.",
@@ -134,16 +134,19 @@ FINDINGS = {
         " маршрутизаторе.",
     ),
     "nat.binding.short": (
-        "The NAT forgets the phone after %(lo)s s of silence, too soon for a keepalive of"
-        " %(least)d to %(most)d s. Between keepalives incoming calls do not arrive.",
-        "NAT забывает телефон через %(lo)s с тишины: слишком рано для keepalive от %(least)d до"
-        " %(most)d с. Между пакетами keepalive входящие вызовы не проходят.",
+        "The NAT forgets the phone after %(lo)s s of silence, before the usual keepalive of"
+        " %(usual)d s comes (%(least)d to %(most)d s are possible). Between keepalives incoming"
+        " calls do not arrive.",
+        "NAT забывает телефон через %(lo)s с тишины, раньше, чем придёт обычный keepalive (раз в"
+        " %(usual)d с; допустимо от %(least)d до %(most)d с). Между пакетами keepalive входящие"
+        " вызовы не проходят.",
     ),
     "nat.binding.forwarded": (
-        "The NAT forgets the phone after %(lo)s s of silence, too soon for any keepalive; but the"
-        " router forwards the SIP port to the phone, and calls come in by that.",
-        "NAT забывает телефон через %(lo)s с тишины, слишком рано для keepalive; но порт SIP"
-        " проброшен на телефон, и вызовы проходят через проброс.",
+        "The NAT forgets the phone after %(lo)s s of silence, before the usual keepalive of"
+        " %(usual)d s comes; but the router forwards the SIP port to the phone, and calls come in"
+        " by that.",
+        "NAT забывает телефон через %(lo)s с тишины, раньше, чем придёт обычный keepalive (раз в"
+        " %(usual)d с); но порт SIP проброшен на телефон, и вызовы проходят через проброс.",
     ),
     "nat.binding.thin": (
         "The NAT keeps a binding for %(lo)s s. A keepalive every %(interval)d s holds it; one lost"
@@ -165,7 +168,7 @@ FINDINGS = {
     ),
     "forward.works": (
         "The phone itself answers at %(public)s port %(port)d from outside: a forward is there.",
-        "Телефон отвечает снаружи по адресу %(public)s, порт %(port)d: проброс настроен.",
+        "Снаружи телефон отвечает по адресу %(public)s, порт %(port)d: проброс настроен.",
     ),
     "forward.none": (
         "Nothing answers at %(public)s port %(port)d from outside: there is no forward to the"
@@ -180,10 +183,10 @@ FINDINGS = {
         " без него вызовы не пройдут. Проброс только на одном из двух NAT не поможет.",
     ),
     "forward.unproven": (
-        "Something answers at %(public)s port %(port)d from outside; whether it is this phone is"
-        " not known.",
-        "Снаружи по адресу %(public)s, порт %(port)d, кто-то отвечает; этот телефон или нет,"
-        " неизвестно.",
+        "Something answers at %(public)s port %(port)d from outside; whether a forward leads to"
+        " this phone is not known.",
+        "Снаружи по адресу %(public)s, порт %(port)d, кто-то отвечает; ведёт ли проброс на этот"
+        " телефон, неизвестно.",
     ),
     "forward.other": (
         "At %(public)s port %(port)d answers another device than the phone: %(agent)s.",
@@ -207,12 +210,12 @@ FINDINGS = {
         "Сервер регистрации %(registrar)s не отвечает.",
     ),
     "sip.account.refused": (
-        "The registrar refuses the account's user or password (%(status)s).",
-        "Сервер регистрации не принимает имя или пароль учётной записи (%(status)s).",
+        "The registrar refuses the account's user or password%(status)s%(resting)s.",
+        "Сервер регистрации не принимает имя или пароль учётной записи%(status)s%(resting)s.",
     ),
     "sip.account.failed": (
-        "The registrar does not take the account: %(state)s (%(status)s).",
-        "Сервер регистрации не принимает учётную запись: %(state)s (%(status)s).",
+        "The registrar does not take the account: %(state)s%(status)s.",
+        "Сервер регистрации не принимает учётную запись: %(state)s%(status)s.",
     ),
 }
 ADVICE = {
@@ -238,7 +241,7 @@ ADVICE = {
     ),
     "expires": (
         "No keepalive holds the binding: set Register Expires to %(expires)d s.",
-        "Keepalive не удержит привязку: установите Register Expires %(expires)d с.",
+        "Keepalive не удержит привязку: установите Register Expires равным %(expires)d с.",
     ),
     "forwarding": (
         "As a last resort forward the SIP port in use to the phone; behind two NATs in both.",
@@ -264,6 +267,20 @@ ADVICE = {
         "Switch the SIP ALG of the router off.",
         "Отключите SIP ALG в маршрутизаторе.",
     ),
+}
+# What evidence has as a word: states of a name and of an account, kinds of address.
+TERMS = {
+    "no such name": ("no such name", "такого имени нет"),
+    "no address": ("no address", "адрес не указан"),
+    "refused": ("refused", "отказ"),
+    "redirected": ("redirected", "перенаправление на другой сервер"),
+    "unsupported": ("unsupported", "способ проверки пароля не поддерживается"),
+    "challenged forever": ("challenged forever", "пароль запрашивается снова и снова"),
+    "no answer": ("no answer", "нет ответа"),
+    "carrier": ("carrier's NAT", "NAT провайдера"),
+    "link-local": ("link-local: no DHCP server", "link-local: нет сервера DHCP"),
+    "loopback": ("loopback", "loopback"),
+    "public": ("public", "внешний"),
 }
 LEFT_OUT = {
     "ports": ("most voice ports (%(asked)d asked)", "большинство портов RTP (проверено %(asked)d)"),
@@ -320,7 +337,12 @@ WORDS = {
     "place operator": ("operator", "оператор"),
     "way out": ("outward", "наружу"),
     "way in": ("inward", "внутрь"),
+    "no resolver": ("none asked", "не спрашивали"),
     "left out": ("Left out: %s", "Пропущено: %s"),
+    "resting": (
+        " (seen within the last hour; not tried again before it is over)",
+        " (так было в течение последнего часа; до его конца повторной попытки не будет)",
+    ),
     "cut short": (
         "The check was cut short; this is what it had.",
         "Проверка прервана; ниже то, что успели измерить.",

@@ -106,9 +106,9 @@ class Reach:
         return self._open_count(), len(self._ports), self._pass + 1
 
     def stop(self, now):
-        """End before the end, with what is known so far."""
+        """End before the end, with the ports that answered: of the others nothing is known yet."""
         if not self.done:
-            self._end(now)
+            self._end(now, self._open_ports())
 
     # How it works
 
@@ -144,27 +144,35 @@ class Reach:
     def _open_count(self):
         return len([index for index in range(len(self._ports)) if self._is_open(index)])
 
+    def _open_ports(self):
+        return [port for index, port in enumerate(self._ports) if self._is_open(index)]
+
     def _end_pass(self, now):
         silent = len(self._ports) - self._open_count()
         self._pass += 1
         self._next = 0
         if not silent or self._pass >= passes(self._tries, self._lost, len(self._ports)):
-            self._end(now)
+            self._end(now, self._ports)
         else:
             self._timer = now
 
-    def _end(self, now):
+    def _end(self, now, asked):
+        """Put out the result of the ports *asked*; none if that is none."""
         self.done = True
         self._timer = None
         self._sends.append((0, None, (self.address, self._ports[0])))
-        blocked = sorted([p for i, p in enumerate(self._ports) if not self._is_open(i)])
+        if not asked:
+            return
+        found = self._open_ports()
+        blocked = sorted(set(asked).difference(found))
+        sampled = self._sampled or len(asked) < len(self._ports)
         self._results.append(
             {
                 "address": self.address,
-                "asked": len(self._ports),
-                "open": len(self._ports) - len(blocked),
-                "blocked": ranges(blocked, sorted(self._ports), self._sampled),
-                "sampled": self._sampled,
+                "asked": len(asked),
+                "open": len(found),
+                "blocked": ranges(blocked, sorted(asked), sampled),
+                "sampled": sampled,
                 "tries": self._tries,
                 "lost": self._lost,
                 "passes": self._pass,

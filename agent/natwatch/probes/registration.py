@@ -17,6 +17,7 @@ from natwatch.wire.sip import SipError
 OK, WRONG_PASSWORD, REFUSED, REDIRECTED = "ok", "wrong password", "refused", "redirected"
 NO_ANSWER, UNSUPPORTED, ENDLESS = "no answer", "unsupported", "challenged forever"
 NOT_ASKED = "not asked"
+RESTING = "resting"  # the password was refused within the hour
 
 # RFC 3261, 17.1.2.2, timers E and F, with F cut from 32 s: sent at 0, 0.5, 1.5 and 3.5 s.
 _T1 = 500  # ms
@@ -212,7 +213,7 @@ class Registration:
         elif self._not_before is not None and now < self._not_before:
             minutes = (self._not_before - now + 59999) // 60000
             sentence = "the password was refused; it is not tried again for another %d min"
-            self._end(NOT_ASKED, None, sentence % minutes, now)
+            self._end(RESTING, None, sentence % minutes, now)
         else:
             self._ask("REGISTER", [], now)
 

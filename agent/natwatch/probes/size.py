@@ -13,6 +13,7 @@ from natwatch.wire import stun
 
 SIZES = (400, 800, 1200, 1400, 1472, 1600, 1752, 1900)  # bytes of UDP payload
 WHOLE = 1472  # the most that goes in one piece: Ethernet's 1,500 less the headers of IPv4 and UDP
+_SMALL = (400, 800, 1200, 1400)  # go in one piece also where PPPoE or a tunnel takes some bytes
 _TRIES = 3  # of each size: 24 datagrams; the reflector keeps 32 copies
 _GAP = 60  # ms between two datagrams
 
@@ -54,10 +55,10 @@ def judge(arrived, answered):
     came = [answer for _, answer in answered]
     sizes = set(arrived) | set([size for size, _ in answered])  # an answer proves its request
     out = len([size for size in sizes if size > WHOLE])
-    small = [size for size in SIZES if size <= WHOLE and size in sizes]
+    small = not set(_SMALL).difference(sizes)
     # Of each larger size three tries were made. Silence of all of them counts only where every
     # smaller size passed; so it does on the way back, where the requests did arrive.
-    fragments_out = True if out else (False if len(small) == 5 else None)
+    fragments_out = True if out else (False if small else None)
     back = len([answer for answer in came if answer > WHOLE])
     whole = set([size for size, answer in answered if answer <= WHOLE])
     tried = [size for size in arrived if size >= WHOLE]
