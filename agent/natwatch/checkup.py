@@ -27,7 +27,7 @@ from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import ONE_BINDING, Mapping
 from natwatch.probes.media import Media
-from natwatch.probes.reach import Reach, ports_of
+from natwatch.probes.reach import Reach, count, ports_of
 from natwatch.probes.registration import Registration
 from natwatch.probes.session import Session
 from natwatch.probes.size import Size
@@ -39,6 +39,7 @@ _PACE = 10  # ms between the openings of two bindings
 _CANDIDATES = 4  # voice ports, of which the first that is open gets the voice stream
 _TALK, _TALK_QUICK = 30, 10  # s of the voice stream
 _SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
+_SWEEP = 4096  # ports; of a larger range as many are drawn: 41 s of asking
 _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
 
 
@@ -127,6 +128,7 @@ class Checkup:
     def _voice_ports(self):
         """A few ports of the profile's range, even ones, as RTP takes them (RFC 3550, 11)."""
         low, high = self.profile["ports"]["rtp"]
+        low += low % 2
         drawn = [int.from_bytes(port.random(2), "big") for _ in range(_CANDIDATES)]
         return sorted(set([low + 2 * (number % ((high - low) // 2 + 1)) for number in drawn]))
 
@@ -140,11 +142,11 @@ class Checkup:
         """*voice*: the port for the voice stream, in a list, empty where none is open."""
         nat = self.measured["nat"] or {"mapping": None}
         whole = nat["mapping"] in ONE_BINDING and not self.quick
-        sweep = Reach(
-            self.address, [self.profile["ports"]["rtp"]], port.random, None if whole else _SAMPLE
-        )
-        if not whole:
-            self._leave_out("ports", asked=_SAMPLE)
+        voice_ports = [self.profile["ports"]["rtp"]]
+        most = _SWEEP if whole else _SAMPLE
+        sweep = Reach(self.address, voice_ports, port.random, most)
+        if count(voice_ports) > most:
+            self._leave_out("ports", asked=most)
         limits = self.profile["keepalive_s"]
         limit = 2 * limits["max"] + 2  # s; no advice needs a longer lifetime
         if self.quick:

@@ -75,6 +75,9 @@ class Session:
         otherwise.
         """
         low, high = self.ports[port_class]
+        if low == high:
+            return low
+        low += low % 2
         drawn = int.from_bytes(self.random(4), "big")
         return low + 2 * (drawn % ((high - low) // 2 + 1))
 
