@@ -14,7 +14,7 @@ from natwatch.diagnosis.findings import ENGINES
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import classes
 from natwatch.diagnosis.report import lines, report
-from natwatch.oneshot import measure, write_log
+from natwatch.oneshot import Found, measure, write_log
 from natwatch.port import network
 from natwatch.probes.adapter import Adapter
 from natwatch.probes.addressing import addressing, kind_of
@@ -40,6 +40,7 @@ _CANDIDATES = 4  # voice ports, of which the first that is open gets the voice s
 _TALK, _TALK_QUICK = 30, 10  # s of the voice stream
 _SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
 _SWEEP = 4096  # ports; of a larger range as many are drawn: 41 s of asking
+_ELSEWHERE = ("adapter", "dns", "registration")  # the reflector has no part in these
 _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
 
 
@@ -119,10 +120,6 @@ class Checkup:
             asked.append(("dns", Dns(resolvers, names[0], names[1], port.random)))
         found = self._measure(session, asked, lambda now: "asking about the NAT and SIP")
         blocked = candidates if found["voice"] is None else ports_of(found["voice"]["blocked"])
-        for name in ("nat", "alg", "size", "dns"):
-            self.measured[name] = found.get(name)
-        if found.get("adapter") is not None:
-            self.measured["adapter"] = self._placed(found["adapter"])
         return [one for one in candidates if one not in blocked][:1]
 
     def _voice_ports(self):
@@ -169,15 +166,10 @@ class Checkup:
             return telling.progress(engine.progress(now))
 
         try:
-            found = self._measure(session, asked, describe)
+            self._measure(session, asked, describe)
         finally:  # also when Ctrl-C cuts it short
             if [engine for name, engine in asked if name == "registration" and engine.failed]:
                 self.site["refusal"].remember(self.site["account"], port.now())
-        for name, _ in asked:
-            if name in ENGINES:
-                self.measured[name] = found[name]
-            elif found[name] is not None:
-                self.measured["lifetimes"][name] = found[name]
 
     def _of_account(self):
         """[("registration", engine)], if there is an account whose registrar may be asked."""
@@ -197,13 +189,44 @@ class Checkup:
         return [("forward", Forward(session, adapter["port"], agent))]
 
     def _measure(self, session, asked, describe):
-        """{name: result} of the engines *asked*, [(name, engine), …]; None where there is none."""
-        engines = [engine for _, engine in asked]
-        found = measure(session, engines, describe, self.until)
-        if found is None:
-            self._leave_out("reflector", trouble=session.trouble)
-            found = [None] * len(asked)
-        return dict([(name, found[index]) for index, (name, _) in enumerate(asked)])
+        """{name: result} of the engines *asked*, [(name, engine), …]; None where there is none.
+
+        What they told stands in ``measured`` then, also if Ctrl-C ends it or the reflector dies.
+        """
+        found = Found(len(asked))
+        try:
+            measure(session, [engine for _, engine in asked], describe, self.until, found)
+        finally:
+            told = self._believed(session, [name for name, _ in asked], found)
+            for name in told:
+                self._note(name, told[name])
+        if session.trouble is not None:
+            known = [part for part in self.measured["left_out"] if part["what"] == "reflector"]
+            if not known:
+                self._leave_out("reflector", trouble=session.trouble)
+        return told
+
+    def _believed(self, session, names, found):
+        """{name: result}. A reflector that has died looks like a firewall that blocks every port:
+        what came after its last answer is not believed."""
+        told = dict([(name, found.results[index]) for index, name in enumerate(names)])
+        for index, name in enumerate(names):
+            came, heard = found.times[index], session.answered_at
+            if session.trouble is None or name in _ELSEWHERE or came is None:
+                continue
+            if heard is None or came > heard:
+                told[name] = None
+        return told
+
+    def _note(self, name, result):
+        if result is None:
+            return
+        if name == "adapter":
+            result = self._placed(result)
+        if name in ENGINES:
+            self.measured[name] = result
+        elif name in KEYS:
+            self.measured["lifetimes"][name] = result
 
     def _keys(self, ports):
         """The keys whose port is open: a blocked one would be searched for without end."""

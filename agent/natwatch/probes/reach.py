@@ -106,9 +106,9 @@ class Reach:
         return self._open_count(), len(self._ports), self._pass + 1
 
     def stop(self, now):
-        """End before the end, with what is known so far."""
+        """End before the end, without a result: what was silent so far is not blocked yet."""
         if not self.done:
-            self._end(now)
+            self._finish()
 
     # How it works
 
@@ -154,9 +154,7 @@ class Reach:
             self._timer = now
 
     def _end(self, now):
-        self.done = True
-        self._timer = None
-        self._sends.append((0, None, (self.address, self._ports[0])))
+        self._finish()
         blocked = sorted([p for i, p in enumerate(self._ports) if not self._is_open(i)])
         self._results.append(
             {
@@ -172,6 +170,11 @@ class Reach:
                 "bytes": self.bytes,
             }
         )
+
+    def _finish(self):
+        self.done = True
+        self._timer = None
+        self._sends.append((0, None, (self.address, self._ports[0])))
 
     def _count(self, name):
         self.counters[name] = self.counters.get(name, 0) + 1
