@@ -25,7 +25,8 @@ class Session:
 
     *random* gives n random bytes, *ports* are as CLASSES; the control flow goes to *port*, as a
     rule that for STUN. After ``ready(now)`` the attributes ``mapped`` (the public endpoint),
-    ``rtt`` (ms), ``boot`` and ``answered_at`` (ms: the last answer's time) are known. ``trouble`` is None or a sentence.
+    ``rtt`` (ms), ``boot`` and ``answered_at`` (ms: the last answer's time) are known. ``trouble``
+    is None or a sentence.
     """
 
     def __init__(self, device, key, address, random, port=None, ports=CLASSES):
