@@ -17,12 +17,12 @@ class DocumentError(ValueError):
 def read(path):
     """The value in the JSON file *path*. Raises OSError, or DocumentError."""
     try:
-        with open(path) as source:
+        with open(path, encoding="utf-8") as source:  # whatever the locale says
             text = source.read(MOST + 1)
     except (ValueError, UnicodeError):
         raise DocumentError("expected a text file in UTF-8")
     if len(text) > MOST:
-        raise DocumentError("expected at most %d characters of JSON, found more" % MOST)
+        raise DocumentError("expected JSON of at most %d characters, found more" % MOST)
     try:
         value = json.loads(text)
     except (ValueError, RuntimeError, MemoryError):

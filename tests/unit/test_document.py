@@ -37,7 +37,7 @@ def test_a_value_is_shown_short_whatever_it_is():
 
 def test_a_file_without_measure_is_refused_by_both_readers():
     for load in (config.load, profile.load):
-        assert "expected at most 65536 characters" in _refused(load, '"%s"' % ("x" * 70000))
+        assert "expected JSON of at most 65536 characters" in _refused(load, '"%s"' % ("x" * 70000))
         assert "expected JSON" in _refused(load, "[" * 30000)
         for text in ('{"device": %s}', '{"name": %s}', '{"%s": 1}'):
             for inside in ("[" * 900 + "]" * 900, '"%s"' % ("y" * 50000), "y" * 50000):
