@@ -14,7 +14,7 @@ from natwatch.diagnosis.findings import ENGINES
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import classes
 from natwatch.diagnosis.report import lines, report
-from natwatch.oneshot import measure, write_log
+from natwatch.oneshot import Found, measure, write_log
 from natwatch.port import network
 from natwatch.probes.adapter import Adapter
 from natwatch.probes.addressing import addressing, kind_of
@@ -27,7 +27,7 @@ from natwatch.probes.keepalives import Keepalives
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import ONE_BINDING, Mapping
 from natwatch.probes.media import Media
-from natwatch.probes.reach import Reach, ports_of
+from natwatch.probes.reach import Reach, count, ports_of
 from natwatch.probes.registration import Registration
 from natwatch.probes.session import Session
 from natwatch.probes.size import Size
@@ -40,6 +40,8 @@ _TOLERANCE = 0.05  # of a lifetime: no advice needs it closer, and a person wait
 _CANDIDATES = 4  # voice ports, of which the first that is open gets the voice stream
 _TALK, _TALK_QUICK = 30, 10  # s of the voice stream
 _SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
+_SWEEP = 4096  # ports; of a larger range as many are drawn: 41 s of asking
+_ELSEWHERE = ("adapter", "dns", "registration")  # the reflector has no part in these
 _NAT_TAKES = 12  # s, where nothing is lost
 _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
 
@@ -126,15 +128,12 @@ class Checkup:
 
         found = self._measure(session, asked, describe)
         blocked = candidates if found["voice"] is None else ports_of(found["voice"]["blocked"])
-        for name in ("nat", "alg", "size", "dns"):
-            self.measured[name] = found.get(name)
-        if found.get("adapter") is not None:
-            self.measured["adapter"] = self._placed(found["adapter"])
         return [one for one in candidates if one not in blocked][:1]
 
     def _voice_ports(self):
         """A few ports of the profile's range, even ones, as RTP takes them (RFC 3550, 11)."""
         low, high = self.profile["ports"]["rtp"]
+        low += low % 2
         drawn = [int.from_bytes(port.random(2), "big") for _ in range(_CANDIDATES)]
         return sorted(set([low + 2 * (number % ((high - low) // 2 + 1)) for number in drawn]))
 
@@ -148,11 +147,11 @@ class Checkup:
         """*voice*: the port for the voice stream, in a list, empty where none is open."""
         nat = self.measured["nat"] or {"mapping": None}
         whole = nat["mapping"] in ONE_BINDING and not self.quick
-        sweep = Reach(
-            self.address, [self.profile["ports"]["rtp"]], port.random, None if whole else _SAMPLE
-        )
-        if not whole:
-            self._leave_out("ports", asked=_SAMPLE)
+        voice_ports = [self.profile["ports"]["rtp"]]
+        most = _SWEEP if whole else _SAMPLE
+        sweep = Reach(self.address, voice_ports, port.random, most)
+        if count(voice_ports) > most:
+            self._leave_out("ports", asked=most)
         limits = self.profile["keepalive_s"]
         limit = 2 * limits["max"] + 2  # s; no advice needs a longer lifetime
         if self.quick:
@@ -178,15 +177,10 @@ class Checkup:
             return "; ".join(told) or "waiting for the last answers"
 
         try:
-            found = self._measure(session, asked, describe)
+            self._measure(session, asked, describe)
         finally:  # also when Ctrl-C cuts it short
             if [engine for name, engine in asked if name == "registration" and engine.failed]:
                 self.site["refusal"].remember(self.site["account"], port.now())
-        for name, _ in asked:
-            if name in ENGINES:
-                self.measured[name] = found[name]
-            elif found[name] is not None:
-                self.measured["lifetimes"][name] = found[name]
 
     def _of_account(self):
         """[("registration", engine)], if there is an account whose registrar may be asked."""
@@ -206,13 +200,44 @@ class Checkup:
         return [("forward", Forward(session, adapter["port"], agent))]
 
     def _measure(self, session, asked, describe):
-        """{name: result} of the engines *asked*, [(name, engine), …]; None where there is none."""
-        engines = [engine for _, engine in asked]
-        found = measure(session, engines, describe, self.until)
-        if found is None:
-            self._leave_out("reflector", trouble=session.trouble)
-            found = [None] * len(asked)
-        return dict([(name, found[index]) for index, (name, _) in enumerate(asked)])
+        """{name: result} of the engines *asked*, [(name, engine), …]; None where there is none.
+
+        What they told stands in ``measured`` then, also if Ctrl-C ends it or the reflector dies.
+        """
+        found = Found(len(asked))
+        try:
+            measure(session, [engine for _, engine in asked], describe, self.until, found)
+        finally:
+            told = self._believed(session, [name for name, _ in asked], found)
+            for name in told:
+                self._note(name, told[name])
+        if session.trouble is not None:
+            known = [part for part in self.measured["left_out"] if part["what"] == "reflector"]
+            if not known:
+                self._leave_out("reflector", trouble=session.trouble)
+        return told
+
+    def _believed(self, session, names, found):
+        """{name: result}. A reflector that has died looks like a firewall that blocks every port:
+        what came after its last answer is not believed."""
+        told = dict([(name, found.results[index]) for index, name in enumerate(names)])
+        for index, name in enumerate(names):
+            came, heard = found.times[index], session.answered_at
+            if session.trouble is None or name in _ELSEWHERE or came is None:
+                continue
+            if heard is None or came > heard:
+                told[name] = None
+        return told
+
+    def _note(self, name, result):
+        if result is None:
+            return
+        if name == "adapter":
+            result = self._placed(result)
+        if name in ENGINES:
+            self.measured[name] = result
+        elif name in KEYS:
+            self.measured["lifetimes"][name] = result
 
     def _keys(self, ports):
         """The keys whose port is open: a blocked one would be searched for without end."""

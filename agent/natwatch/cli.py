@@ -10,6 +10,7 @@ import sys
 import time
 
 from natwatch import VERSION, config, port
+from natwatch.document import plain
 from natwatch.oneshot import write_log
 from natwatch.probes.session import CLASSES
 from natwatch.wire.auth import valid_device_id
@@ -98,7 +99,7 @@ def options(arguments, known):
 def say(text):
     """One log line on standard error, with the local time."""
     t = time.localtime()
-    write_log("%02d:%02d:%02d %s\n" % (t[3], t[4], t[5], text))
+    write_log("%02d:%02d:%02d %s\n" % (t[3], t[4], t[5], plain(text)))
 
 
 def tell(text):
@@ -115,6 +116,7 @@ def tell(text):
 
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
+    port.accept_any_output()
     if not arguments or "--help" in arguments or "-h" in arguments:
         tell(_HELP % VERSION)
         return 0 if arguments else 2

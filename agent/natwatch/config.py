@@ -4,8 +4,8 @@ What is wrong is told in one sentence that names the field, what was expected an
 docs/configuration.md lists the fields for people; the table below is what decides.
 """
 
-import json
-
+from natwatch import document
+from natwatch.document import plain, shown
 from natwatch.probes.keepalives import KINDS
 from natwatch.probes.refreshed import REFRESHED
 from natwatch.probes.session import CLASSES
@@ -28,7 +28,7 @@ def unreadable(error):
 
 
 def _text(value):
-    return isinstance(value, str) and 0 < len(value) < 4096
+    return isinstance(value, str) and 0 < len(value) < 4096 and document.sound(value)
 
 
 def _port(value):
@@ -87,11 +87,11 @@ def _host(value):
     if not _text(value) or len(value) > 253:
         return False
     labels = value.split(".")
-    allowed = "abcdefghijklmnopqrstuvwxyz0123456789-"
+    allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
     return not [
         label
         for label in labels
-        if not 0 < len(label) < 64 or [one for one in label.lower() if one not in allowed]
+        if not 0 < len(label) < 64 or [one for one in label if one not in allowed]
     ]
 
 
@@ -132,7 +132,11 @@ _SECTIONS = {
     },
     "resident": {
         "port": (_resident_port, "a port from 1024 to 65535, but not 5060", 5062),
-        "keepalive": (lambda value: value in KINDS, "one of " + ", ".join(sorted(KINDS)), "crlf"),
+        "keepalive": (
+            lambda value: value in sorted(KINDS),
+            "one of " + ", ".join(sorted(KINDS)),
+            "crlf",
+        ),
         "interval_s": (_integer(1, 3600), "seconds from 1 to 3600", 20),
         "expires_s": (_integer(60, 890), "seconds from 60 to 890", 600),
     },
@@ -182,40 +186,15 @@ _ABSENT_SECTIONS = ("tls", "adapter", "account")  # None unless they are there
 def load(path):
     """The configuration in the file *path*, complete with defaults. Raises ConfigError."""
     try:
-        with open(path) as source:
-            text = source.read()
+        value = document.read(path)
     except OSError as error:
         raise ConfigError("%s: cannot be read: %s" % (path, unreadable(error)))
-    except (ValueError, UnicodeError):
-        raise ConfigError("%s: expected a text file in UTF-8" % path)
-    try:
-        value = json.loads(text)
-    except (ValueError, RuntimeError, MemoryError):
-        raise ConfigError("%s: expected JSON, found text that is not" % path)
-    if not _complete(text):
-        raise ConfigError("%s: expected JSON, found a file that ends in the middle" % path)
+    except document.DocumentError as error:
+        raise ConfigError("%s: %s" % (path, error))
     try:
         return check(value)
     except ConfigError as error:
         raise ConfigError("%s: %s" % (path, error))
-
-
-def _complete(text):
-    """Whether every bracket of the JSON *text* is closed: MicroPython takes it cut short."""
-    depth, inside, skip = 0, False, False
-    for character in text:
-        if skip:
-            skip = False
-        elif inside:
-            skip = character == "\\"
-            inside = character != '"'
-        elif character == '"':
-            inside = True
-        elif character in "[{":
-            depth += 1
-        elif character in "]}":
-            depth -= 1
-    return depth == 0 and not inside
 
 
 def check(value):
@@ -255,18 +234,18 @@ def others(watched):
 
 def _section(name, value):
     if not isinstance(value, dict):
-        raise ConfigError("field %s: expected an object, found %r" % (name, value))
+        raise ConfigError("field %s: expected an object, found %s" % (name, shown(value)))
     return _fields(name + ".", value, _SECTIONS[name])
 
 
 def _brokers(value):
     if not isinstance(value, list):
-        raise ConfigError("field brokers: expected a list of objects, found %r" % (value,))
+        raise ConfigError("field brokers: expected a list of objects, found %s" % shown(value))
     result = []
     for index, entry in enumerate(value):
         name = "brokers[%d]" % index
         if not isinstance(entry, dict):
-            raise ConfigError("field %s: expected an object, found %r" % (name, entry))
+            raise ConfigError("field %s: expected an object, found %s" % (name, shown(entry)))
         result.append(_fields(name + ".", entry, _BROKER))
     return result
 
@@ -277,7 +256,8 @@ def _fields(prefix, value, table, others=()):
     for field in value:
         if field not in known:
             raise ConfigError(
-                "field %s%s: unknown; expected one of %s" % (prefix, field, ", ".join(known))
+                "field %s%s: unknown; expected one of %s"
+                % (prefix, plain(field[:40]), ", ".join(known))
             )
     result = {}
     for field in table:
@@ -291,6 +271,6 @@ def _fields(prefix, value, table, others=()):
             result[field] = value[field]
         else:
             raise ConfigError(
-                "field %s%s: expected %s, found %r" % (prefix, field, expected, value[field])
+                "field %s%s: expected %s, found %s" % (prefix, field, expected, shown(value[field]))
             )
     return result

@@ -18,16 +18,24 @@ def write_log(text):
         pass
 
 
-def measure(session, engines, describe, until=None):
+class Found:
+    """What each of so many engines told last, as it comes, and when (ms); None: nothing yet."""
+
+    def __init__(self, engines):
+        self.results = [None for _ in range(engines)]
+        self.times = [None for _ in range(engines)]
+
+
+def measure(session, engines, describe, until=None, found=None):
     """Run *engines* side by side to their end; the last result of each, None where it has none.
 
     *session* is the control flow to our reflector, None with a foreign server. *describe(now)*
     gives the line of progress. At *until* (ms) those that are not done are stopped. None in all if
-    the reflector cannot be reached.
+    the reflector cannot be reached. *found*, a Found, has what came also where Ctrl-C ends it.
     """
     loop = Loop(session)
     shown = Progress()
-    results = [None for _ in engines]
+    found = found or Found(len(engines))
     try:
         reached = port.now()
         if session is not None:
@@ -46,8 +54,9 @@ def measure(session, engines, describe, until=None):
             for number, engine in enumerate(engines):
                 if until is not None and now >= until and not engine.done:
                     engine.stop(now)
-                results[number] = (engine.take_results() or [results[number]])[-1]
-        return results
+                for result in engine.take_results():
+                    found.results[number], found.times[number] = result, now
+        return found.results
     finally:
         shown.end()
         loop.close()

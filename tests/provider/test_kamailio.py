@@ -96,6 +96,7 @@ GARBAGE: tuple[Any, ...] = (
     result({**CONTACT, "Expires": "soon"}),
     result({**CONTACT, "Expires": 1.5}),
     result({**CONTACT, "Expires": True}),
+    result({**CONTACT, "Expires": 10**17}),
     result({**CONTACT, "Expires": []}),
     result({**CONTACT, "Expires": None}),
     error("Domain table not found"),

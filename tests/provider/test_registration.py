@@ -120,6 +120,16 @@ def test_what_a_phone_calls_itself_moves_no_cursor(
     assert len(out.splitlines()) == 5
 
 
+def test_one_phone_with_a_long_name_does_not_fill_up_everyones_row(
+    capsys: pytest.CaptureFixture[str], told: str
+) -> None:
+    # Of an answer of a megabyte the table would have had four gigabytes.
+    phones = [contact("sip:192.0.2.77:5060")] * 50
+    phones.append(contact("sip:192.0.2.78:5060", **{"User-Agent": "x" * 100_000}))
+    _, out, _ = ask(capsys, told, result(*phones))
+    assert len(out) < 20_000 and "x" * 100 + "…" in out
+
+
 def test_a_registrar_or_a_database_that_cannot_be_asked_is_code_three_and_a_sentence(
     told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

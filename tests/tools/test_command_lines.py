@@ -36,6 +36,19 @@ def one_sentence(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
         assert word in done.stderr, done.stderr
 
 
+def test_a_terminal_without_the_letters_gets_question_marks_instead_of_a_traceback() -> None:
+    # KOI8-R has Russian letters and no dash, ASCII neither; the measuring took minutes.
+    program = (
+        "import sys; from natwatch import cli; cli.nat = lambda _: 0 if cli.tell('да —\\n') else 1"
+    )
+    argv = [sys.executable, "-c", program + "; sys.exit(cli.main(['nat']))"]
+    for encoding, told in (("koi8-r", "да ?\n"), ("ascii", "?? ?\n"), ("utf-8", "да —\n")):
+        environment = {"PYTHONPATH": str(ROOT / "agent"), "PYTHONIOENCODING": encoding}
+        done = subprocess.run(argv, env=environment, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode(encoding) == told
+
+
 def test_bad_configurations_end_with_two_and_one_sentence(
     natwatch: list[str], tmp_path: Path
 ) -> None:
@@ -46,7 +59,8 @@ def test_bad_configurations_end_with_two_and_one_sentence(
         (json.dumps({**GOOD, "profile": "nowhere.json"}), ("nowhere.json", "no such file")),
         (json.dumps({**GOOD, "profile": "/dev/null"}), ("/dev/null", "expected JSON")),
         (json.dumps(GOOD)[:-1], ("expected JSON",)),
-        ("[" * 200000, ("expected JSON",)),
+        ("[" * 50000, ("expected JSON, found text",)),
+        ("[" * 200000, ("expected JSON of",)),
         ("", ("expected JSON",)),
     ):
         file = tmp_path / "box.json"

@@ -76,6 +76,44 @@ def test_a_router_that_rewrites_only_answers_is_told_and_what_it_changed():
     assert result["sip"]["INVITE"]["back_changes"][0] == ["SIP/2.0 200 OK", "SIP/2.0 200 Fine"]
 
 
+def test_whoever_sends_in_the_reflectors_name_is_no_alg_and_takes_no_memory():
+    forged = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nCSeq: 1 REGISTER\r\n\r\n"
+    engines = []
+
+    def prepare(world, engine):
+        engines.append(engine)
+        receive = engine.receive
+
+        def flooded(flow, data, source, now):
+            for number in range(50):
+                junk = forged.encode() + b"%d" % number + bytes(1900)
+                receive(flow, junk, source, now)
+                receive(flow, data + (b"" if data[0] < 4 else b"%d" % number), source, now)
+            receive(flow, data, source, now)
+
+        engine.receive = flooded
+
+    result = ask(back=None, prepare=prepare)
+    assert verdicts(result) == ["untouched"] * 2, result
+    kept = engines[0]._heard_there
+    assert sum([len(kept[port]) for port in kept]) <= 60, kept
+    assert not [data for port in kept for data in kept[port] if forged.encode() in data]
+
+
+def test_a_forged_answer_alone_does_not_make_an_alg():
+    def prepare(world, engine):
+        receive = engine.receive
+
+        def forging(flow, data, source, now):
+            receive(flow, b"SIP/2.0 200 OK\r\nCSeq: 1 REGISTER\r\n\r\n", source, now)
+            if not answered_method(data):
+                receive(flow, data, source, now)
+
+        engine.receive = forging
+
+    assert backs(ask(prepare=prepare))[0] == "dropped"
+
+
 def test_a_router_that_drops_only_answers_is_told_apart_from_loss():
     def back(data, port):
         return None if port == 5060 and answered_method(data) == "INVITE" else data

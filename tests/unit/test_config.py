@@ -1,6 +1,6 @@
 """The configuration: what is wrong is told in one sentence that names the field."""
 
-from natwatch import cli, config
+from natwatch import cli, config, document
 
 GOOD = {
     "device": "nw-000001",
@@ -125,7 +125,7 @@ def test_a_file_that_ends_in_the_middle_is_refused_on_either_interpreter():
         ('{"a": [1, 2]', False),
         ('{"a": "x', False),
     ):
-        assert config._complete(text) == complete, text
+        assert document.complete(text) == complete, text
 
 
 def test_what_is_known_of_the_customers_line_is_optional():
@@ -135,3 +135,19 @@ def test_what_is_known_of_the_customers_line_is_optional():
     account = {"registrar": "7495.operator.example", "user": "7495"}
     found = config.check(changed(["account"], account))["account"]
     assert found["password"] is None and found["domain"] is None and found["port"] == 5060
+
+
+def test_what_no_dictionary_takes_and_no_register_request_carries_is_refused():
+    for field, value in (
+        ("resident", {"keepalive": []}),
+        ("resident", {"keepalive": {}}),
+        ("account", {"registrar": "\u212a.example", "user": "7495"}),
+        ("account", {"registrar": "operator.example", "user": "7495\x7f"}),
+        ("account", {"registrar": "operator.example", "user": "7495", "password": "\x1b"}),
+    ):
+        try:
+            config.check(changed([field], value))
+        except config.ConfigError as error:
+            assert field in str(error), str(error)
+        else:
+            raise AssertionError(value)

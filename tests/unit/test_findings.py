@@ -526,6 +526,21 @@ def test_what_a_router_put_into_a_message_is_text_in_the_page():
     assert "<script" not in text and "&lt;script&gt;" in text
 
 
+def test_what_a_router_put_into_a_message_gives_the_terminal_no_orders():
+    # An ALG's copy holds what it likes; C1 controls and turned text pass a SIP parser as well.
+    table = alg("rewritten", "untouched")
+    table["sip"]["REGISTER"]["changes"] = [["Via: a", "\x1b[2J\x9b31m\u202eb\r\n\x07"]]
+    operator = dict(PROFILE)
+    operator["name"] = "Any\x1b]0;Phone"
+    for text in (
+        "\n".join(lines(told(alg=table), operator, "en")),
+        page(told(alg=table), operator, "en"),
+    ):
+        assert not [one for one in text.replace("\n", "") if one in "\x1b\x9b\u202e\r\x07"], text
+        assert "?[2J?31m?b???" in text, text
+    assert "\n".join(lines(told(alg=table), operator, "en", True)).count("\x1b") == 2
+
+
 def test_many_ranges_are_cut_for_people():
     assert ranges_text([[1, 1], [3, 5]]) == "1, 3-5"
     assert ranges_text([[n, n] for n in range(0, 24, 2)]).endswith("18, …")

@@ -93,3 +93,20 @@ def test_an_address_is_four_numbers():
     assert number_of("1.2.3.4") == 0x01020304
     for text in ("1.2.3", "1.2.3.256", "1.2.3.x", "", "1.2.3.4.5", "1.2.3.-4", None):
         assert number_of(text) is None, text
+
+
+def test_a_range_that_no_operator_has_is_refused():
+    for ports, words in (
+        ({"sip": 1, "stun": [2, 3], "rtp": [4, 65535]}, "expected 2 to 32768 ports, found 65532"),
+        ({"sip": 1, "stun": [2, 3], "rtp": [8000, 8000]}, "expected 2 to 32768 ports, found 1"),
+        ({"sip": 1, "stun": list(range(2, 9000)), "rtp": [9000, 9001]}, "a list of 1 to 8 ports"),
+    ):
+        assert words in refused(changed("ports", ports))
+    assert "1 to 64 networks" in refused(changed("inner", ["10.0.0.0/32"] * 65))
+    check(changed("ports", {"sip": 5060, "stun": [3478], "rtp": [32768, 65535]}))
+    check(changed("ports", {"sip": 5060, "stun": [3478], "rtp": [8001, 8002]}))
+
+
+def test_a_text_that_would_move_the_cursor_is_refused():
+    assert "no control characters" in refused(changed("name", "Any\x1b[2JPhone"))
+    assert "at most 200 characters" in refused(changed("name", "x" * 201))

@@ -155,3 +155,11 @@ def test_audits_go_in_batches_and_are_asked_again_until_answered():
             break
         data = following[0]
     assert sorted(answered) == list(range(20))
+
+
+def test_a_voice_port_is_even_also_where_the_range_begins_with_an_odd_one():
+    ports = {"udp/sip": (5061, 5061), "udp/stun": (3478, 3478), "udp/rtp": (8001, 8010)}
+    engine = Session(DEVICE, KEY, ADDRESS, Numbers(1).bytes, ports=ports)
+    drawn = set([engine.port_of("udp/rtp") for _ in range(100)])
+    assert drawn == set([8002, 8004, 8006, 8008, 8010]), drawn
+    assert engine.port_of("udp/sip") == 5061

@@ -3,6 +3,7 @@
 from natwatch.diagnosis import texts
 from natwatch.diagnosis.facts import bracket_text, facts
 from natwatch.diagnosis.report import MARKS, finding_text, left_out_text, state_text
+from natwatch.document import plain
 
 _COLOURS = {"ready": "#1a7f37", "findings": "#c62828", "unknown": "#9a6700"}
 _OF_SEVERITY = {"bad": "#c62828", "warn": "#9a6700", "note": "#57606a"}
@@ -23,6 +24,7 @@ _LONGEST = 0.58  # share of the width that the axis of the bars takes; names lef
 
 def escape(text):
     """*text* as HTML: whatever a router or a profile put into it."""
+    text = plain(text)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(character, entity)
     return text

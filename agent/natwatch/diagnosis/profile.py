@@ -4,12 +4,18 @@ One JSON object, the same for the device and for the provider's side: networks, 
 names. No code knows an operator; another one is another file (docs/configuration.md).
 """
 
-import json
-
+from natwatch import document
+from natwatch.document import plain, shown
 from natwatch.wire.ipv4 import network_of
 
 _LONGEST = 86400  # s
 _LARGEST = 1 << 24  # addresses: a /8 is the largest that anybody has
+_NETWORKS = 64
+_TEXT = 200  # characters
+_STUN = 8  # ports
+# Voice ports. A push from "another port than the one asked" needs two; every one is a socket of the
+# reflector and is asked once a day by each probe, and no operator has more than half of all ports.
+_VOICE_LEAST, _VOICE_MOST = 2, 32768
 
 
 class ProfileError(ValueError):
@@ -19,14 +25,13 @@ class ProfileError(ValueError):
 def load(path):
     """The profile in the JSON file *path*, as check() gives it. Raises ProfileError."""
     try:
-        with open(path) as source:
-            value = json.load(source)
+        value = document.read(path)
     except OSError as error:
         reason = {2: "no such file", 13: "no permission", 21: "it is a folder"}.get(error.errno)
         text = "profile %s: expected a readable file, found: %s"
         raise ProfileError(text % (path, reason or "error %s" % error.errno))
-    except (ValueError, UnicodeError, RuntimeError, MemoryError):
-        raise ProfileError("profile %s: expected JSON, found text that is not" % path)
+    except document.DocumentError as error:
+        raise ProfileError("profile %s: %s" % (path, error))
     try:
         return check(value)
     except ProfileError as error:
@@ -47,8 +52,9 @@ def check(value):
     line = _object("field line", top.get("line"), [name for name, _, _ in _LINE])
     support = _object("field support", top.get("support"), ("phone", "mail"))
     inner = top.get("inner")
-    if not isinstance(inner, list) or not inner:
-        raise ProfileError("field inner: expected a list of networks, found %r" % (inner,))
+    if not isinstance(inner, list) or not 0 < len(inner) <= _NETWORKS:
+        text = "field inner: expected a list of 1 to %d networks, found %s"
+        raise ProfileError(text % (_NETWORKS, shown(inner)))
     profile = {
         "name": _text("name", top.get("name")),
         "network": _network("network", top.get("network")),
@@ -88,18 +94,21 @@ _LINE = (
 
 def _object(what, value, fields):
     if not isinstance(value, dict):
-        raise ProfileError("%s: expected an object, found %r" % (what, value))
+        raise ProfileError("%s: expected an object, found %s" % (what, shown(value)))
     prefix = "" if what == "the file" else what[len("field ") :] + "."
     for field in value:
         if field not in fields:
             text = "field %s%s: expected one of %s, found a name that is not known"
-            raise ProfileError(text % (prefix, field, ", ".join(fields)))
+            raise ProfileError(text % (prefix, plain(field[:40]), ", ".join(fields)))
     return value
 
 
 def _text(field, value):
     if not isinstance(value, str) or not value:
-        raise ProfileError("field %s: expected a text, found %r" % (field, value))
+        raise ProfileError("field %s: expected a text, found %s" % (field, shown(value)))
+    if len(value) > _TEXT or not document.sound(value):
+        text = "field %s: expected at most %d characters, no control characters, found %s"
+        raise ProfileError(text % (field, _TEXT, shown(value)))
     return value
 
 
@@ -109,26 +118,26 @@ def _is_integer(value):
 
 def _seconds(field, value):
     if not _is_integer(value) or not 1 <= value <= _LONGEST:
-        text = "field %s: expected seconds from 1 to %d, found %r"
-        raise ProfileError(text % (field, _LONGEST, value))
+        text = "field %s: expected seconds from 1 to %d, found %s"
+        raise ProfileError(text % (field, _LONGEST, shown(value)))
     return value
 
 
 def _number(field, value, low, high):
     if not (_is_integer(value) or isinstance(value, float)) or not low <= value <= high:
-        text = "field %s: expected a number from %s to %s, found %r"
-        raise ProfileError(text % (field, low, high, value))
+        text = "field %s: expected a number from %s to %s, found %s"
+        raise ProfileError(text % (field, low, high, shown(value)))
     return value
 
 
 def _network(field, value):
     network = network_of(value)
     if network is None:
-        text = "field %s: expected a network by its first address, such as 192.0.2.0/24, found %r"
-        raise ProfileError(text % (field, value))
+        text = "field %s: expected a network by its first address, such as 192.0.2.0/24, found %s"
+        raise ProfileError(text % (field, shown(value)))
     if network[1] - network[0] >= _LARGEST:
-        text = "field %s: expected a network of /8 or smaller, found %r"
-        raise ProfileError(text % (field, value))
+        text = "field %s: expected a network of /8 or smaller, found %s"
+        raise ProfileError(text % (field, shown(value)))
     return network
 
 
@@ -150,20 +159,25 @@ def _apart(networks):
 
 def _port(field, value):
     if not _is_integer(value) or not 1 <= value <= 65535:
-        raise ProfileError("field %s: expected a port from 1 to 65535, found %r" % (field, value))
+        text = "field %s: expected a port from 1 to 65535, found %s"
+        raise ProfileError(text % (field, shown(value)))
     return value
 
 
 def _ports(ports):
     stun, rtp = ports.get("stun"), ports.get("rtp")
-    if not isinstance(stun, list) or not stun:
-        raise ProfileError("field ports.stun: expected a list of ports, found %r" % (stun,))
+    if not isinstance(stun, list) or not 0 < len(stun) <= _STUN:
+        text = "field ports.stun: expected a list of 1 to %d ports, found %s"
+        raise ProfileError(text % (_STUN, shown(stun)))
     if not isinstance(rtp, list) or len(rtp) != 2:
-        text = "field ports.rtp: expected [lowest, highest], found %r"
-        raise ProfileError(text % (rtp,))
+        text = "field ports.rtp: expected [lowest, highest], found %s"
+        raise ProfileError(text % shown(rtp))
     low, high = [_port("ports.rtp", value) for value in rtp]
     if low > high:
         raise ProfileError("field ports.rtp: expected the lowest port first, found %r" % (rtp,))
+    if not _VOICE_LEAST <= high - low + 1 <= _VOICE_MOST:
+        text = "field ports.rtp: expected %d to %d ports, found %d"
+        raise ProfileError(text % (_VOICE_LEAST, _VOICE_MOST, high - low + 1))
     single = [_port("ports.sip", ports.get("sip"))] + [_port("ports.stun", one) for one in stun]
     for port in single:
         if low <= port <= high or single.count(port) > 1:

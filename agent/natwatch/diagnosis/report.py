@@ -2,6 +2,7 @@
 
 from natwatch.diagnosis import findings, keepalive, texts
 from natwatch.diagnosis.facts import bracket_text, facts
+from natwatch.document import plain
 
 VERSION = 2
 _COLOURS = {"ready": "32", "findings": "31", "unknown": "33"}
@@ -84,8 +85,6 @@ def _step(requirement, name, **values):
 def lines(result, profile, language, colour=False):
     """The report as lines in *language*; *colour*: for a terminal."""
     verdict = texts.say(texts.VERDICTS, result["verdict"], language)
-    if colour:
-        verdict = "\033[1;%sm%s\033[0m" % (_COLOURS[result["verdict"]], verdict)
     told = [texts.say(texts.WORDS, "check", language) % result["operator"], verdict, ""]
     if result["cut_short"]:
         told += [texts.say(texts.WORDS, "cut short", language), ""]
@@ -106,7 +105,12 @@ def lines(result, profile, language, colour=False):
         told += ["", texts.say(texts.WORDS, "measured", language)] + measured
     if result["left_out"]:
         told += ["", left_out_text(result, language)]
-    return told + ["", texts.say(texts.WORDS, "support", language, profile["support"])]
+    told += ["", texts.say(texts.WORDS, "support", language, profile["support"])]
+    # Routers, phones and registrars have put words into it.
+    told = [plain(line) for line in told]
+    if colour:
+        told[1] = "\033[1;%sm%s\033[0m" % (_COLOURS[result["verdict"]], told[1])
+    return told
 
 
 # Which engine says why a requirement was not measured, and in which field.

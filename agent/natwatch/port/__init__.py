@@ -6,6 +6,7 @@ random(n)    n random bytes from the kernel
 interpreter  "cpython" or "micropython"
 wait(poll, ms)          what a poll object has; where Ctrl-C is heard
 discard_output()        let what is still to be written to standard output go nowhere
+accept_any_output()     write ? for what the locale's encoding of standard output lacks
 end_on_termination()    SIGTERM ends the daemon as Ctrl-C does, where the platform can
 pack_address(address, port), unpack_address(raw)   socket addresses
 """
@@ -25,6 +26,7 @@ wait = platform.wait
 pack_address = platform.pack_address
 unpack_address = platform.unpack_address
 discard_output = platform.discard_output
+accept_any_output = platform.accept_any_output
 end_on_termination = platform.end_on_termination
 
 # A box without a clock wakes in 1970 or on the day its image was built; before this day the

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 seconds = time.time
@@ -31,6 +32,13 @@ def discard_output():
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
+
+
+def accept_any_output():
+    """Write ? for what the encoding of standard output lacks, instead of failing at the end of a
+    measurement: KOI8-R has no dash, and ASCII no Russian."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _interrupt(_number, _frame):

@@ -56,5 +56,9 @@ def discard_output():
     """Nothing to do: MicroPython writes nothing at its end."""
 
 
+def accept_any_output():
+    """Nothing to do: MicroPython writes UTF-8 and asks nobody."""
+
+
 def end_on_termination():
     """MicroPython has no signal handlers: SIGTERM ends it at once, and the MQTT will tells."""

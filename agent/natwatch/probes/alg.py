@@ -24,6 +24,7 @@ UNTOUCHED, REWRITTEN, DROPPED, UNKNOWN = "untouched", "rewritten", "dropped", "u
 _STUN = "STUN"
 _PASS = (_STUN, "REGISTER", _STUN, "INVITE", _STUN)
 _PASSES = 3  # 15 datagrams a binding; the reflector keeps 32
+_MOST_HEARD = 2 * len(_PASS) * _PASSES  # datagrams of a binding that are kept
 _GAP = 80  # ms between two datagrams
 _SDP = (
     "v=0\r\no=probe 1 1 IN IP4 %(address)s\r\ns=-\r\nc=IN IP4 %(address)s\r\nt=0 0\r\n"
@@ -67,6 +68,7 @@ class Alg(Collecting):
             control_port: [],
         }  # port -> bytes that came from it
         self._messages = {}
+        self._tokens = []  # bytes; of our messages, and STUN's transaction ids
 
     def local_port(self, _flow):
         return LOCAL_PORT
@@ -84,6 +86,7 @@ class Alg(Collecting):
     def _plan(self, paths):
         for method in METHODS:
             token = binascii.hexlify(self.session.random(12)).decode()
+            self._tokens.append(token.encode())
             self._messages[method] = message(method, self.session.endpoint[0], self.local, token)
         return [(path, kind) for kind in _PASS * _PASSES for path in paths]
 
@@ -91,10 +94,18 @@ class Alg(Collecting):
         # A later try is a retransmission, byte for byte (RFC 3261, 17.1).
         if kind in self._messages:
             return self._messages[kind]
-        return stun.build(stun.REQUEST, self.session.random(12), [], fingerprint=False)
+        self._tokens.append(self.session.random(12))
+        return stun.build(stun.REQUEST, self._tokens[-1], [], fingerprint=False)
 
     def _heard(self, path, data, now):
-        self._heard_there[path.port].append(bytes(data))
+        # Anybody may send to port 5060 in the reflector's name. An answer has the token of what it
+        # answers; without it a phone would not take it either.
+        heard = self._heard_there[path.port]
+        ours = [one for one in self._tokens if one in data]
+        if not ours or data in heard or len(heard) >= _MOST_HEARD:
+            self.count("unasked")
+        else:
+            heard.append(bytes(data))
 
     def _collected(self, now):
         result = {"control_port": self.ports[1], "reason": self.reason}

@@ -10,6 +10,7 @@ from natwatch.wire import stun
 GAPS = (300, 400, 600, 1000, 1500)  # ms to wait for an answer, try by try
 ONCE = (1000,)
 _HEADERS = 28  # bytes of IPv4 and UDP
+_STRAYS = 16  # of one question that are kept: one is told
 
 
 class Question:
@@ -197,7 +198,8 @@ class Questions:
             question.timer = None
         elif (flow, source) != (question.back, question.expect):
             self._count("stray")
-            question.strays.append((flow, source))
+            if (flow, source) not in question.strays and len(question.strays) < _STRAYS:
+                question.strays.append((flow, source))
         elif question.answer is None:
             mapped = mapped_in(message)
             other_in(message)  # raises now, not when somebody looks

@@ -24,8 +24,9 @@ class Session:
     """One device's control flow to one reflector address.
 
     *random* gives n random bytes, *ports* are as CLASSES; the control flow goes to *port*, as a
-    rule that for STUN. After ``ready(now)`` the attributes ``mapped`` (the public
-    endpoint), ``rtt`` (ms) and ``boot`` are known. ``trouble`` is None or a sentence.
+    rule that for STUN. After ``ready(now)`` the attributes ``mapped`` (the public endpoint),
+    ``rtt`` (ms), ``boot`` and ``answered_at`` (ms: the last answer's time) are known. ``trouble``
+    is None or a sentence.
     """
 
     def __init__(self, device, key, address, random, port=None, ports=CLASSES):
@@ -52,7 +53,7 @@ class Session:
         self._stale = 0  # answers "stale nonce" in a row
         self._rest_until = None
         self._failures = 0
-        self._answered_at = None
+        self.answered_at = None  # ms
         self._needs = []  # instants at which the control flow must be fresh
         self._audits = []
         self._cancels = []
@@ -75,6 +76,9 @@ class Session:
         otherwise.
         """
         low, high = self.ports[port_class]
+        if low == high:
+            return low
+        low += low % 2
         drawn = int.from_bytes(self.random(4), "big")
         return low + 2 * (drawn % ((high - low) // 2 + 1))
 
@@ -190,7 +194,7 @@ class Session:
         if due:
             self._needs = [instant for instant in self._needs if instant - _LEAD > now]
             # One exchange half a second ago serves every witness that is due within the next.
-            recent = self._answered_at is not None and now - self._answered_at < 500
+            recent = self.answered_at is not None and now - self.answered_at < 500
             self._wanted = self._wanted or not recent
         if self._wanted or self._audits or self._cancels or self._singles:
             self._wanted = False
@@ -308,7 +312,7 @@ class Session:
 
     def _take_success(self, message, now):
         self._stale = 0
-        self._answered_at = now
+        self.answered_at = now
         self.mapped = message.get(stun.XOR_MAPPED_ADDRESS)
         self.trouble = None
         records = message.get_all(stun.RECORD)

@@ -39,7 +39,9 @@ class Size(Collecting):
     def _heard(self, path, data, now):
         size = self._asked.get(bytes(data[8:20]))
         if size is not None and data[:2] == b"\x01\x01":  # a success answer
-            self._answered.append((size, len(data)))
+            # The same again, which anybody on the way can send for ever, says nothing more.
+            if (size, len(data)) not in self._answered:
+                self._answered.append((size, len(data)))
 
     def _collected(self, now):
         path = self.paths[0]

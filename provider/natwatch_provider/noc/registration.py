@@ -15,6 +15,7 @@ from .tables import age, moment, table
 
 Found = dict[str, Any]
 
+_LONGEST = 100  # characters of a phone's own words
 HERE, NOT_HERE, UNKNOWN = 0, 1, 3  # exit codes; 2: wrong arguments
 
 
@@ -100,5 +101,7 @@ def _from(binding: Found) -> str:
 
 
 def _plain(text: str) -> str:
-    """*text* of a phone, without what would move the reader's cursor."""
+    """*text* of a phone, without what would move the reader's cursor; the start of a long one,
+    since each row of the table is filled up to the longest."""
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return "".join(character if character.isprintable() else "?" for character in text)

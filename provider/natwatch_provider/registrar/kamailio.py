@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 TABLE = "location"  # what Kamailio's own configuration saves registrations in
 PATH = "/RPC"  # where the URL names none
 _LIMIT = 1 << 20  # bytes of an answer; a contact has less than one thousand
+_MOST_EXPIRES = 2**32 - 1  # seconds; RFC 3261, 20.19
 _GONE = ("expired", "deleted")  # of a contact that is about to be removed
 # That nobody is registered is an error to Kamailio, and all its errors are 500. The second: what
 # was registered has expired, and is not swept yet.
@@ -98,7 +99,7 @@ class Kamailio:
             return None
         if expires == "permanent":
             expires = None
-        elif not isinstance(expires, int) or isinstance(expires, bool):
+        elif not isinstance(expires, int) or isinstance(expires, bool) or expires > _MOST_EXPIRES:
             raise self._odd("seconds as Expires", expires)
         elif expires <= 0:
             return None
