@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import struct
 import time
 
 import micropython
@@ -25,20 +26,44 @@ def now():
     return _passed
 
 
-def wait(poll, ms):
-    """What *poll* has within *ms*. Ctrl-C is KeyboardInterrupt in here, and ends it elsewhere.
+# A sigset_t with SIGINT (2), the second bit of its first word.
+_SIGINT = struct.pack("L", 2) + bytes(120)
+_BLOCK, _UNBLOCK = 0, 1  # Linux; on MIPS other numbers, and the call fails
 
-    Started with -m, MicroPython dies of SIGINT unless Ctrl-C (character 3) is asked for. Asked for
-    all the time, it raises in the middle of a garbage collection as well, and the heap is locked or
-    broken from then on (tried: of 120 interrupted starts 3, and some never ended).
+
+def _signals():
+    """sigprocmask of the C library, SIGINT blocked; None where this build cannot call it."""
+    try:
+        import ffi
+
+        mask = ffi.open(None).func("i", "sigprocmask", "iPP")
+    except (ImportError, OSError):
+        return None
+    return mask if mask(_BLOCK, _SIGINT, None) == 0 else None
+
+
+_mask = _signals() if hasattr(micropython, "kbd_intr") else None
+
+
+def wait(poll, ms):
+    """What *poll* has within *ms*. Ctrl-C is KeyboardInterrupt in here and nowhere else.
+
+    MicroPython raises it at once, in the middle of a garbage collection as well, and the heap is
+    locked or broken from then on (tried: of 120 interrupted starts 3, and some never ended). So
+    SIGINT waits until the loop waits; where it cannot, it ends the program without a word.
     """
     if not hasattr(micropython, "kbd_intr"):
         return poll.poll(ms)
     micropython.kbd_intr(3)
     try:
+        if _mask is not None:
+            _mask(_UNBLOCK, _SIGINT, None)
         return poll.poll(ms)
     finally:
-        micropython.kbd_intr(-1)
+        if _mask is not None:
+            _mask(_BLOCK, _SIGINT, None)
+        else:
+            micropython.kbd_intr(-1)
 
 
 def pack_address(address, port):
