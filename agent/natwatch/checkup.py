@@ -34,15 +34,21 @@ from natwatch.probes.size import Size
 from natwatch.probes.teeth import ONEWAY, REPLIED
 
 KEYS = (("udp/sip", REPLIED), ("udp/sip", ONEWAY), ("udp/stun", REPLIED))
-_BINDINGS = 21  # of each of the three searches: 63 together, and the control flow
+# Bindings at once of each of the three searches, and voice ports asked: where one socket is one
+# binding (or the ports are but a quick sample), and where each port is a binding of its own. With
+# the control flow, the voice stream, the kinds of keepalive and the account these are never more
+# than 64: a carrier may allow a customer few.
+_BINDINGS, _SAMPLE = 20, 40
+_BINDINGS_EACH, _SAMPLE_EACH = 12, 23
 _PACE = 10  # ms between the openings of two bindings
 _TOLERANCE = 0.05  # of a lifetime: no advice needs it closer, and a person waits
 _CANDIDATES = 4  # voice ports, of which the first that is open gets the voice stream
 _TALK, _TALK_QUICK = 30, 10  # s of the voice stream
-_SAMPLE = 40  # ports, where each is a binding of its own at a carrier that may allow few
 _SWEEP = 4096  # ports; of a larger range as many are drawn: 41 s of asking
 _ELSEWHERE = ("adapter", "dns", "registration")  # the reflector has no part in these
 _NAT_TAKES = 12  # s, where nothing is lost
+_LONGEST = 890  # s; the reflector holds no push longer than 900
+_LONGEST_QUICK = 32  # s
 _QUICK = 50000  # ms after which --quick stops measuring; the rest is for the report
 
 
@@ -146,20 +152,21 @@ class Checkup:
     def _ask_rest(self, session, voice):
         """*voice*: the port for the voice stream, in a list, empty where none is open."""
         nat = self.measured["nat"] or {"mapping": None}
-        whole = nat["mapping"] in ONE_BINDING and not self.quick
+        one = nat["mapping"] in ONE_BINDING
+        bindings = _BINDINGS if one else _BINDINGS_EACH
         voice_ports = [self.profile["ports"]["rtp"]]
-        most = _SWEEP if whole else _SAMPLE
+        most = (_SAMPLE if self.quick else _SWEEP) if one else _SAMPLE_EACH
         sweep = Reach(self.address, voice_ports, port.random, most)
         if count(voice_ports) > most:
             self._leave_out("ports", asked=most)
         limits = self.profile["keepalive_s"]
-        limit = 2 * limits["max"] + 2  # s; no advice needs a longer lifetime
+        limit = min(2 * limits["max"] + 2, _LONGEST)  # s; no advice needs a longer lifetime
         if self.quick:
-            limit = limits["default"] + 2
+            limit = min(limits["default"] + 2, _LONGEST_QUICK)
             self._leave_out("lifetimes", seconds=limit)
         keys = self._keys(session.ports)
         searches = [
-            Lifetime(session, key, limit * 1000, _BINDINGS, _PACE, tolerance=_TOLERANCE)
+            Lifetime(session, key, limit * 1000, bindings, _PACE, tolerance=_TOLERANCE)
             for key in keys
         ]
         asked = [("rtp", sweep), ("keepalives", Keepalives(session))]

@@ -1,6 +1,6 @@
 """What a check says of each line of tests/lab/scenarios.py, beside what is true of it.
 
-    DIAGNOSIS_SCENARIOS="15 s, symmetric" DIAGNOSIS_QUICK=1 python -m tests.bench.diagnosis
+    DIAGNOSIS_SCENARIOS="15 s; symmetric" DIAGNOSIS_QUICK=1 python -m tests.bench.diagnosis
 
 Exit status 1 if anything is missed or invented.
 """
@@ -19,7 +19,7 @@ _QUICK = ("plain NAT, 30/120 s", "15 s", "200 s", "symmetric")  # run with --qui
 
 
 def jobs() -> list[Job]:
-    wanted = [one.strip() for one in os.environ.get("DIAGNOSIS_SCENARIOS", "").split(",")]
+    wanted = [one.strip() for one in os.environ.get("DIAGNOSIS_SCENARIOS", "").split(";")]
     chosen = [one for one in SCENARIOS if wanted == [""] or one.name in wanted]
     found = []
     for scenario in chosen:

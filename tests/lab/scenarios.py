@@ -197,12 +197,16 @@ def _met(*names: str) -> Callable[[Report], str | None]:
     return look
 
 
+def _wide(report: Report) -> str | None:
+    return "a thin margin" if evidence(report, "nat.binding.thin") else None
+
+
 _FORWARD = ("udp", 5060, ADAPTER, 5060)
 
 SCENARIOS = (
     Scenario("plain NAT, 30/120 s", lambda stage: stage.lab.router.set_filter(allow=R2)),
     Scenario("15 s", _timers(15), codes=frozenset({"nat.binding.short"})),
-    Scenario("200 s", _timers(200)),
+    Scenario("200 s", _timers(200), look=_wide),
     Scenario("symmetric", _symmetric, notes=frozenset({"nat.mapping.dependent"})),
     Scenario(
         "forward of 5060 to the adapter",

@@ -560,3 +560,10 @@ def test_the_figures_behind_the_verdict_are_told_and_nothing_of_what_was_not_mea
     nothing = told(media=None, nat=None, rtp=None, lifetimes={}, addressing=None)
     text = "\n".join(lines(nothing, PROFILE, "en"))
     assert "Measured" not in text, text
+
+
+def test_a_search_that_ended_below_the_shortest_keepalive_says_nothing_of_r6():
+    table = {SIP: lifetime(12, None), ONEWAY: lifetime(12, None), STUN: None}
+    result = told(lifetimes=table)  # this operator's keepalives begin at 15 s
+    assert codes(result) == [] and state(result, "R6") == "not measured", result["findings"]
+    assert result["verdict"] == "unknown"

@@ -45,9 +45,15 @@ class Service:
         self.surveys = Surveys(config, profile, self.session, self.findings, say)
         self.pace = plan.pace(config["budget"]["packets_per_second"])
         self.resident = None
-        self._of_registrar = {}  # what the advice has to know of it
+        # What the operator allows, for the advice; its profile knows better than the configuration.
+        self._allowed = {
+            "least": config["keepalive"]["least_s"],
+            "most": config["keepalive"]["most_s"],
+        }
         if profile is not None:
-            self._of_registrar["register_least"] = profile["register_least_s"]
+            limits = profile["keepalive_s"]
+            self._allowed = {"least": limits["min"], "most": limits["max"]}
+            self._allowed["register_least"] = profile["register_least_s"]
         self._running = []  # (Item, engine)
         self._counters = {}  # of engines that are no more
         self._trouble = None
@@ -230,17 +236,14 @@ class Service:
     def _tell_advice(self, now):
         known = {key.key[1]: key for key in self.keys if key.key[0] == "udp/sip" and key.bracket}
         brackets = {state: seconds(known[state].bracket) for state in known}
-        limits = self.config["keepalive"]
         extends = known["refreshed"].extends if "refreshed" in known else None
         data = keepalive.advise(
             brackets.get("replied"),
             brackets.get("oneway"),
-            answered=limits["answered"],
+            answered=self.config["keepalive"]["answered"],
             extends=extends,
-            least=limits["least_s"],
-            most=limits["most_s"],
             in_use=self._resident_interval(),
-            **self._of_registrar,
+            **self._allowed,
         )
         if self._tell_if_new("advice", data, now):
             self.say(telling.advice(data))

@@ -58,7 +58,7 @@ class Standing:
         """What is reported: docs/telemetry.md, kind ``check``."""
         measured = self.measured(now)
         found = findings(measured, self.profile)
-        rows = requirements(measured, found)
+        rows = requirements(measured, found, self.profile)
         return {
             "verdict": verdict(found, rows),
             "requirements": {row["id"]: row["state"] for row in rows},

@@ -98,9 +98,10 @@ class Surveys:
 
     def _take_nat(self, item, result, now):
         item.found = result["mapping"] is not None
-        self._mapping = result["mapping"]
-        self._keep("nat", result, now)
-        self._decide_on_sweep()
+        if item.found:  # one look that found nothing takes nothing back
+            self._mapping = result["mapping"]
+            self._keep("nat", result, now)
+            self._decide_on_sweep()
         # The classic test is made beside ours, where this interpreter can.
         local = network.local_address(self.session.endpoint[0])
         self.close()

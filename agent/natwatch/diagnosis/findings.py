@@ -108,10 +108,10 @@ def findings(measured, profile):
     return found
 
 
-def requirements(measured, found):
+def requirements(measured, found, profile):
     """[{"id", "state", "codes"}, …] of all requirements."""
     rows = []
-    asked = _asked(measured)
+    asked = _asked(measured, profile["keepalive_s"]["min"])
     for name in REQUIREMENTS:
         own = [finding for finding in found if finding["requirement"] == name]
         severities = [finding["severity"] for finding in own]
@@ -179,7 +179,7 @@ def _add(found, code, **evidence):
     )
 
 
-def _asked(measured):
+def _asked(measured, least):
     """{requirement: whether enough was measured to call it met}."""
     nat, rtp = measured["nat"] or {}, measured["rtp"]
     lifetimes = measured["lifetimes"]
@@ -190,7 +190,9 @@ def _asked(measured):
     asked["R3"] = addressing["kind"] != UNKNOWN
     asked["R4"] = nat.get("mapping") is not None
     asked["R5"] = bool(measured["alg"]) and UNKNOWN not in _verdicts(measured["alg"])
-    asked["R6"] = bracket_of(lifetimes, "udp/sip", "replied") is not None
+    known = bracket_of(lifetimes, "udp/sip", "replied")
+    # Where nothing died the search may have ended before the shortest keepalive.
+    asked["R6"] = known is not None and (known[1] is not None or known[0] > least)
     media = measured["media"] or {"out": None, "in": None}
     asked["R0"] = None not in (media["out"], media["in"])
     asked["R7"] = service.registered(measured) is not None
@@ -285,7 +287,8 @@ def _of_sip(found, lifetimes):
 def _of_bindings(found, measured, profile):
     advice = advised(measured["lifetimes"], profile)
     limits = profile["keepalive_s"]
-    if advice["margin"] == keepalive.NONE or advice["holds"] is False:
+    died = advice["margin"] == keepalive.NONE and advice["hi"] is not None
+    if died or advice["holds"] is False:
         # Calls come in by a forward that was seen to work, whatever the NAT forgets (R7 (d)).
         code = "nat.binding.forwarded" if service.forwarded(measured) else "nat.binding.short"
         _add(

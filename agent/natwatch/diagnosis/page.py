@@ -115,7 +115,7 @@ _PLACES = (
     ("place phone", ("address.", "adapter.", "nat.none", "sip.unregistered")),
     ("place router", ()),
     ("place line", ("line.", "voice.")),
-    ("place operator", ("dns.", "sip.registrar.", "sip.account.", "sip.registered.")),
+    ("place operator", ("sip.registrar.", "sip.account.", "sip.registered.")),
 )
 _BOX, _STEP = 140, 165  # px
 
@@ -141,7 +141,9 @@ def _path(result, language):
     for index, found in enumerate(there):
         severities = [finding["severity"] for finding in found]
         worst = [one for one in ("bad", "warn") if one in severities]
-        colour = _OF_SEVERITY[worst[0]] if worst else calm
+        asked = _PLACES[index][0] != "place operator" or result["registration"] is not None
+        colour = calm if asked else _OF_STATE["not measured"]
+        colour = _OF_SEVERITY[worst[0]] if worst else colour
         x = 2 + index * _STEP
         box = '<rect x="%d" y="15" width="%d" height="60" rx="6" fill="#fff" stroke="%s"'
         drawn.append(box % (x, _BOX, colour) + ' stroke-width="3"/>')

@@ -11,7 +11,7 @@ _COLOURS = {"ready": "32", "findings": "31", "unknown": "33"}
 def report(measured, profile):
     """The whole report as one dict (docs/findings.md), from what was *measured*."""
     found = findings.findings(measured, profile)
-    rows = findings.requirements(measured, found)
+    rows = findings.requirements(measured, found, profile)
     advice = findings.advised(measured["lifetimes"], profile)
     result = {
         "version": VERSION,

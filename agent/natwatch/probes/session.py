@@ -76,6 +76,7 @@ class Session:
         otherwise.
         """
         low, high = self.ports[port_class]
+        low += low % 2 if high > low else 0
         if low == high:
             return low
         low += low % 2
