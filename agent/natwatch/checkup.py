@@ -7,7 +7,7 @@ sweep of the voice ports, a voice stream, the kinds of keepalive, the account, t
 lifetimes, which take as long as the NAT's timer.
 """
 
-from natwatch import port
+from natwatch import VERSION, port
 from natwatch.commands import Outcome
 from natwatch.daemon import telling
 from natwatch.diagnosis.findings import ENGINES
@@ -251,6 +251,14 @@ class Checkup:
         blocked = ports_of(self.measured["ports"][0]["blocked"])
         return [key for key in KEYS if ports[key[0]][0] not in blocked]
 
+    def finished(self):
+        """What was measured. Lifetimes that were found left nothing out."""
+        lifetimes = self.measured["lifetimes"].values()
+        if lifetimes and not [one for one in lifetimes if one is None or one["hi"] is None]:
+            parts = self.measured["left_out"]
+            self.measured["left_out"] = [one for one in parts if one["what"] != "lifetimes"]
+        return self.measured
+
     def _leave_out(self, what, **values):
         """Note that something was not asked; *what* is a name of diagnosis.texts.LEFT_OUT."""
         self.measured["left_out"].append({"what": what, "values": values})
@@ -283,7 +291,8 @@ def check(target, profile, site, quick, language, colour, html=None):
             return Outcome(None, trouble=checkup.trouble)
     except KeyboardInterrupt:
         checkup.measured["cut_short"] = True
-    result = report(checkup.measured, profile)
+    about = {"device": target[1], "time": port.wall(), "program": VERSION, "quick": quick}
+    result = report(checkup.finished(), profile, about)
     told = lines(result, profile, language, colour)
     if html is not None:
         try:

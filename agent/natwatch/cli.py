@@ -36,11 +36,13 @@ run        measure without pause and report to the provider's broker
   --config FILE        the device's configuration (JSON; see docs/configuration.md)
 
 check      is this line ready for telephony? Every requirement of the operator, with what was
-           found and what to do; takes as long as the NAT keeps a binding, and sends from port
-           5060 for some seconds
-  --config FILE        the device's configuration: its reflector, profile, adapter and account
+           found and what to do; takes two to four times as long as the NAT keeps a binding, and
+           sends from port 5060 for some seconds
+  --config FILE        the device's configuration: its reflector, profile, adapter and account;
+                       instead of --reflector, --device and --key-file
   --profile FILE       the operator's profile (JSON; see docs/configuration.md)
-  --quick              under a minute; the report says what was left out
+  --quick              under a minute, with a sample of the voice ports; the report says what
+                       was left out
   --lang en|ru         language of the report (default: the locale's)
   --html FILE          write it as one HTML file to mail as well
 
@@ -68,8 +70,8 @@ examples:
       --profile enforta.json --quick --lang ru
   natwatch run --config /etc/natwatch.json
 
-exit codes: 0 done (check: ready), 1 measured but unknown (check: findings), 2 usage or
-configuration, 3 reflector not reached
+exit codes: 0 done (check: ready), 1 measured but unknown (check: findings, or unknown), 2 usage
+or configuration, 3 reflector not reached
 """
 
 
@@ -236,6 +238,12 @@ def check(arguments):
     except profile.ProfileError as error:
         raise UsageError(str(error))
     colour = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+    if given["--html"] is not None:
+        try:  # before minutes of measuring
+            open(given["--html"], "ab").close()
+        except OSError as error:
+            reason = config.unreadable(error)
+            raise UsageError("%s: cannot be written: %s" % (given["--html"], reason))
     outcome = checkup.check(
         target, chosen, site, given["--quick"], language, colour, given["--html"]
     )

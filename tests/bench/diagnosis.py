@@ -20,6 +20,9 @@ _QUICK = ("plain NAT, 30/120 s", "15 s", "200 s", "symmetric")  # run with --qui
 
 def jobs() -> list[Job]:
     wanted = [one.strip() for one in os.environ.get("DIAGNOSIS_SCENARIOS", "").split(";")]
+    names = [one.name for one in SCENARIOS]
+    if unknown := [one for one in wanted if one and one not in names]:
+        raise SystemExit(f"expected names of {'; '.join(names)}; found {'; '.join(unknown)}")
     chosen = [one for one in SCENARIOS if wanted == [""] or one.name in wanted]
     found = []
     for scenario in chosen:

@@ -11,6 +11,7 @@ from natwatch.probes.addressing import CARRIER, LINK_LOCAL, LOOPBACK, PUBLIC, ad
 
 # Not the first operator: other ports, other limits. No code knows either.
 PROFILE = check(GOOD)
+ABOUT = {"device": "nw-7", "time": 1764066600.5, "program": "0.1.0", "quick": True}
 SIP, STUN = ("udp/sip", "replied"), ("udp/stun", "replied")
 ONEWAY = ("udp/sip", "oneway")
 HERE, THERE = "192.0.2.10", "192.0.2.200"
@@ -131,7 +132,7 @@ def healthy():
 def told(**changes):
     measured = healthy()
     measured.update(changes)
-    return report(measured, PROFILE)
+    return report(measured, PROFILE, ABOUT)
 
 
 def codes(result):
@@ -283,6 +284,7 @@ def test_each_trouble_is_its_own_finding_and_no_other():
     ):
         result = told(**changes)
         assert codes(result) == found and result["verdict"] == verdict, (changes, result)
+        assert result["advice"] or verdict == "ready", "somebody has to do something"
 
 
 def test_a_finding_changes_the_state_of_its_own_requirement_alone():
@@ -349,7 +351,7 @@ def test_what_was_not_measured_is_unknown_and_never_ready():
         assert result["verdict"] == "unknown" and codes(result) == [], (changes, result)
     nothing = dict([(name, None) for name in healthy()])
     nothing.update({"lifetimes": {}, "left_out": [], "cut_short": True})
-    result = report(nothing, PROFILE)
+    result = report(nothing, PROFILE, ABOUT)
     assert result["verdict"] == "unknown"
     states = [row["state"] for row in result["requirements"]]
     assert states == ["not measured"] * 10, states
@@ -407,7 +409,7 @@ def test_what_was_tried_in_vain_says_why():
     taken = dict(alg("unknown", "unknown"), reason="local port 5060 is <taken>")
     result = told(alg=taken)
     text = "\n".join(lines(result, PROFILE, "ru"))
-    assert "R5  SIP ALG не мешает: не измерено (local port 5060 is <taken>)\n" in text, text
+    assert "R5  отсутствие SIP ALG: не измерено (local port 5060 is <taken>)\n" in text, text
     assert "R7  регистрация на сервере: не измерено\n" in text, text
     assert "(local port 5060 is &lt;taken&gt;)" in page(result, PROFILE, "ru")
     untouched = dict(alg("untouched", "untouched"), reason="control: nothing came")
@@ -432,7 +434,32 @@ def test_what_to_do_comes_in_the_operators_order():
     assert [step["requirement"] for step in result["advice"]] == ["R7d", "R7e", "R5", "R8"]
     result = told(registration=registration(bindings=[]), dns=dns("wrong", ["198.51.100.9"]))
     steps = [step["step"] for step in result["advice"]]
-    assert steps == ["register", "resolver", "keepalive on", "keepalive"], steps
+    assert steps == ["register", "resolver"], steps
+    thin = lifetime(28.6, 29.4)  # phones there use 30 s
+    result = told(lifetimes={SIP: thin, ONEWAY: thin, STUN: thin})
+    assert [step["step"] for step in result["advice"]] == ["keepalive on", "keepalive"], result
+
+
+def test_a_phone_that_is_ready_is_left_as_it_is():
+    result = told()
+    assert result["verdict"] == "ready" and result["advice"] == []
+    assert "A keepalive every 89 s or sooner" in "\n".join(lines(result, PROFILE, "en"))
+
+
+def test_of_a_blocked_sample_the_whole_range_is_to_be_opened():
+    result = told(rtp=reach(HERE, [[20014, 20014]], 40, sampled=True))
+    assert result["advice"][0]["values"] == {"ports": "20000-20100"}, result["advice"]
+    assert "20014 (39 of 40" in "\n".join(lines(result, PROFILE, "en"))
+
+
+def test_a_report_says_whose_it_is_and_when_it_was_made():
+    result = told()
+    for text in ("\n".join(lines(result, PROFILE, "en")), page(result, PROFILE, "en")):
+        assert "nw-7, 2025-11-25 10:30 UTC, natwatch 0.1.0, quick check" in text, text
+    result["about"] = dict(ABOUT, time=None, quick=False)
+    assert "nw-7, clock not set, natwatch 0.1.0, full check" in "\n".join(
+        lines(result, PROFILE, "en")
+    )
 
 
 def test_a_search_that_ended_early_advises_no_interval():

@@ -115,7 +115,7 @@ def test_an_old_silence_that_nobody_watched_is_unknown_and_an_old_answer_is_one(
 
         return prepare
 
-    unknown("nobody watched", prepare=before(stun.SILENT))
+    unknown("less than a minute ago", prepare=before(stun.SILENT))
     result, _ = ask({}, prepare=before(stun.ANSWERED))
     assert result["answered"] is True
 

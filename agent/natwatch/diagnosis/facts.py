@@ -6,7 +6,8 @@ from natwatch.diagnosis import texts
 def facts(result, language):
     """The lines, in *language*; nothing is said of what was not measured."""
     told = _public(result["addressing"], language) + _nat(result["nat"], language)
-    told += _lifetimes(result["lifetimes"], language) + _ports(result["rtp"], language)
+    told += _lifetimes(result["lifetimes"], language) + _keepalive(result["keepalive"], language)
+    told += _ports(result["rtp"], language)
     told += _voice(result["media"], language)
     return told + _bindings(result["registration"], language)
 
@@ -20,6 +21,8 @@ def _public(addressing, language):
 def _nat(nat, language):
     if nat is None or None in (nat["mapping"], nat["filtering"]):
         return []
+    if nat["mapping"] == "none":
+        return [texts.say(texts.FACTS, "no nat", language)]
     return [texts.say(texts.FACTS, "nat", language, nat)]
 
 
@@ -29,6 +32,13 @@ def _lifetimes(lifetimes, language):
         return []
     parts = ["%s %s %s" % (one["class"], one["state"], bracket_text(one)) for one in known]
     return [texts.say(texts.FACTS, "lifetimes", language) % ", ".join(parts)]
+
+
+def _keepalive(advice, language):
+    """Of a search that found the end only: what holds longer is not known otherwise."""
+    if advice["interval_s"] is None or advice["hi"] is None:
+        return []
+    return [texts.say(texts.FACTS, "keepalive", language) % advice["interval_s"]]
 
 
 def _ports(rtp, language):

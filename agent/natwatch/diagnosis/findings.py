@@ -221,6 +221,7 @@ def _of_ports(found, measured, ports):
             found,
             "reach.blocked.rtp",
             blocked=rtp["blocked"],
+            range=list(ports["rtp"]),
             sampled=rtp["sampled"],
             asked=rtp["asked"],
             open=rtp["open"],

@@ -2,7 +2,14 @@
 
 from natwatch.diagnosis import texts
 from natwatch.diagnosis.facts import bracket_text, facts
-from natwatch.diagnosis.report import MARKS, finding_text, left_out_text, state_text
+from natwatch.diagnosis.report import (
+    MARKS,
+    about_text,
+    finding_text,
+    left_out_text,
+    state_text,
+    worst_first,
+)
 from natwatch.document import plain
 
 _COLOURS = {"ready": "#1a7f37", "findings": "#c62828", "unknown": "#9a6700"}
@@ -42,6 +49,7 @@ def page(result, profile, language):
         '<p class="verdict" style="border-color:%s">%s%s</p>'
         % (_COLOURS[result["verdict"]], _light(result["verdict"]), escape(verdict)),
     ]
+    parts.append("<p>%s</p>" % escape(about_text(result["about"], language)))
     if result["cut_short"]:
         parts.append("<p>%s</p>" % escape(texts.say(texts.WORDS, "cut short", language)))
     parts += _steps(result, language)
@@ -90,7 +98,7 @@ def _findings(result, language):
     if not result["findings"]:
         return []
     rows = []
-    for finding in result["findings"]:
+    for finding in worst_first(result["findings"]):
         colour = _OF_SEVERITY[finding["severity"]]
         text = escape(finding_text(finding, language))
         mark = escape(MARKS[finding["severity"]].strip())
@@ -177,7 +185,7 @@ def _bars(result, limits, language):
         bar = '<rect x="%.1f" y="%d" width="%.1f" height="14" fill="%s"/>'
         drawn.append(bar % (left, y + 6, max(1, scale * one["lo"]), "#1a7f37"))
         drawn.append(bar % (left + scale * one["lo"], y + 6, scale * (hi - one["lo"]), "#9a6700"))
-        text = bracket_text(one) + " s"
+        text = bracket_text(one) + texts.say(texts.WORDS, "s", language)
         drawn.append(_label(left + scale * hi + 6, y + 17, text, "start", 12))
     text = texts.say(texts.WORDS, "keepalives", language) % (limits["min"], limits["max"])
     drawn.append(

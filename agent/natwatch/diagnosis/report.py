@@ -1,5 +1,7 @@
 """The report of a check: one value for programs, and lines for people."""
 
+import time
+
 from natwatch.diagnosis import findings, keepalive, texts
 from natwatch.diagnosis.facts import bracket_text, facts
 from natwatch.document import plain
@@ -8,13 +10,18 @@ VERSION = 2
 _COLOURS = {"ready": "32", "findings": "31", "unknown": "33"}
 
 
-def report(measured, profile):
-    """The whole report as one dict (docs/findings.md), from what was *measured*."""
+def report(measured, profile, about):
+    """The whole report as one dict (docs/findings.md), from what was *measured*.
+
+    *about* says whose it is: {"device", "time": seconds since 1970 or None, "program": version,
+    "quick"}.
+    """
     found = findings.findings(measured, profile)
     rows = findings.requirements(measured, found, profile)
     advice = findings.advised(measured["lifetimes"], profile)
     result = {
         "version": VERSION,
+        "about": about,
         "operator": profile["name"],
         "verdict": findings.verdict(found, rows),
         "requirements": rows,
@@ -39,13 +46,23 @@ def advised_steps(found, advice, longest):
     """
     codes = [finding["code"] for finding in found]
     steps = []
-    if [code for code in codes if code in _OF_ACCOUNT]:
+    if [code for code in codes if code in _OF_REGISTRATION]:
         steps.append(_step("R7", "register"))
+    if [code for code in codes if code in _OF_ACCOUNT]:
+        steps.append(_step("R9", "account"))
+    if "sip.registrar.silent" in codes:
+        steps.append(_step("R9", "server"))
     if [code for code in codes if code.startswith("dns.")]:
         steps.append(_step("R9", "resolver"))
+    if [code for code in codes if code in _OF_ADDRESS]:
+        steps.append(_step("R3", "address"))
+    if "adapter.elsewhere" in codes:
+        steps.append(_step("R3", "segment"))
     # Where a quick search ended early, longer intervals may hold as well: no number then.
     ended_early = advice["hi"] is None and (advice["lo"] or 0) < 2 * longest + 1
-    if advice["interval_s"] is not None and not ended_early:
+    # A keepalive that is in use and holds is no advice: phones that are ready stay as they are.
+    in_order = advice["change"] == keepalive.KEEP and advice["holds"]
+    if advice["interval_s"] is not None and not ended_early and not in_order:
         steps.append(_step("R7a", "keepalive on"))
         steps.append(_step("R7b", "keepalive", interval=advice["interval_s"]))
     if "register_expires_s" in advice:
@@ -55,12 +72,14 @@ def advised_steps(found, advice, longest):
         steps.append(_step("R7d", "forwarding"))
     blocked = [f for f in found if f["code"].startswith("reach.blocked")]
     if blocked:
-        names = [_blocked_text(finding) for finding in blocked]
+        names = [_blocked_text(f, f["evidence"].get("sampled", False)) for f in blocked]
         steps.append(_step("R7e", "firewall", ports="; ".join(names)))
     if [code for code in codes if code in _OF_ALG]:
         steps.append(_step("R5", "alg"))
     if unreachable:
         steps.append(_step("R8", "forward all"))
+    if "forward.other" in codes:
+        steps.append(_step("R8", "forward wrong"))
     if "line.fragments" in codes:
         steps.append(_step("R0", "codecs"))
     if [code for code in codes if code in _OF_LINE]:
@@ -68,12 +87,9 @@ def advised_steps(found, advice, longest):
     return steps
 
 
-_OF_ACCOUNT = (
-    "sip.unregistered",
-    "sip.registered.elsewhere",
-    "sip.account.refused",
-    "sip.account.failed",
-)
+_OF_REGISTRATION = ("sip.unregistered", "sip.registered.elsewhere")
+_OF_ACCOUNT = ("sip.account.refused", "sip.account.failed")
+_OF_ADDRESS = ("address.outside", "adapter.outside", "nat.none")
 _OF_ALG = ("sip.alg.rewrites", "sip.alg.drops", "sip.alg.answers", "sip.alg.timer", "sip.differs")
 _OF_LINE = ("line.loss", "line.delay", "line.jitter", "voice.poor")
 
@@ -85,14 +101,16 @@ def _step(requirement, name, **values):
 def lines(result, profile, language, colour=False):
     """The report as lines in *language*; *colour*: for a terminal."""
     verdict = texts.say(texts.VERDICTS, result["verdict"], language)
-    told = [texts.say(texts.WORDS, "check", language) % result["operator"], verdict, ""]
+    told = [texts.say(texts.WORDS, "check", language) % result["operator"], verdict]
+    told += [about_text(result["about"], language), ""]
     if result["cut_short"]:
         told += [texts.say(texts.WORDS, "cut short", language), ""]
     for row in result["requirements"]:
         name = texts.say(texts.REQUIREMENTS, row["id"], language)
         told.append("%-3s %s: %s" % (row["id"], name, state_text(row, result, language)))
-    told += [""]
-    for finding in result["findings"]:
+    if result["findings"]:
+        told += [""]
+    for finding in worst_first(result["findings"]):
         text = finding_text(finding, language)
         told.append("%s %s [%s]" % (MARKS[finding["severity"]], text, finding["code"]))
     if result["advice"]:
@@ -111,6 +129,21 @@ def lines(result, profile, language, colour=False):
     if colour:
         told[1] = "\033[1;%sm%s\033[0m" % (_COLOURS[result["verdict"]], told[1])
     return told
+
+
+def about_text(about, language):
+    """Which box checked, when, and how thoroughly."""
+    when = texts.say(texts.WORDS, "clock unset", language)
+    if about["time"] is not None:
+        when = "%04d-%02d-%02d %02d:%02d UTC" % tuple(time.gmtime(int(about["time"]))[:5])
+    how = texts.say(texts.WORDS, "quick" if about["quick"] else "full", language)
+    return "%s, %s, natwatch %s, %s" % (about["device"], when, about["program"], how)
+
+
+def worst_first(found):
+    """The findings, those that matter most first."""
+    order = (findings.BAD, findings.WARN, findings.NOTE)
+    return [finding for severity in order for finding in found if finding["severity"] == severity]
 
 
 # Which engine says why a requirement was not measured, and in which field.
@@ -153,12 +186,13 @@ def left_out_text(result, language):
 MARKS = {findings.BAD: "!!", findings.WARN: "! ", findings.NOTE: "- "}
 
 
-def _blocked_text(finding):
+def _blocked_text(finding, whole=False):
     evidence = finding["evidence"]
     if finding["code"] == "reach.blocked.address":
         return evidence["address"]
     if finding["code"] == "reach.blocked.rtp":
-        return ranges_text(evidence["blocked"])
+        # What a sample found blocked is a part at best: who opens just that is still mute.
+        return ranges_text(evidence["blocked"] if not whole else [evidence["range"]])
     return ", ".join(["%s:%d" % tuple(endpoint) for endpoint in evidence["blocked"]])
 
 

@@ -4,8 +4,8 @@ LANGUAGES = ("en", "ru")
 
 VERDICTS = {
     "ready": ("READY for telephony", "ГОТОВО к телефонии"),
-    "findings": ("NOT READY: something needs attention", "НЕ ГОТОВО: есть замечания"),
-    "unknown": ("UNKNOWN: too little could be measured", "НЕИЗВЕСТНО: измерено слишком мало"),
+    "findings": ("NOT READY: something needs attention", "НЕ ГОТОВО: есть, что исправить"),
+    "unknown": ("UNKNOWN: too little could be measured", "НЕ ОПРЕДЕЛЕНО: измерено слишком мало"),
 }
 STATES = {
     "met": ("met", "выполнено"),
@@ -19,7 +19,7 @@ REQUIREMENTS = {
     "R2": ("outbound UDP to the operator's ports", "исходящий UDP на порты оператора"),
     "R3": ("a private inner address behind NAT", "внутренний адрес за NAT"),
     "R4": ("local ports", "локальные порты"),
-    "R5": ("no SIP ALG in the way", "SIP ALG не мешает"),
+    "R5": ("no SIP ALG in the way", "отсутствие SIP ALG"),
     "R6": ("keepalive and the NAT's timeout", "keepalive и тайм-аут NAT"),
     "R7": ("registration at the server", "регистрация на сервере"),
     "R8": ("forwarding of the operator's traffic", "проброс трафика оператора"),
@@ -42,7 +42,7 @@ FINDINGS = {
     ),
     "voice.poor": (
         "A call would sound poor: MOS (G.711, of 4.4) %(mos)s.",
-        "Качество разговора будет плохим: MOS (G.711, из 4,4) %(mos)s.",
+        "Качество разговора будет плохим: MOS (G.711, не более 4.4) %(mos)s.",
     ),
     "line.fragments": (
         "Datagrams that need fragments do not pass (%(ways)s; the largest that did: %(largest)s"
@@ -151,8 +151,8 @@ FINDINGS = {
     "nat.binding.thin": (
         "The NAT keeps a binding for %(lo)s s. A keepalive every %(interval)d s holds it; one lost"
         " packet loses it.",
-        "NAT хранит привязку %(lo)s с. Keepalive каждые %(interval)d с удержит её, но один"
-        " потерянный пакет её потеряет.",
+        "NAT хранит привязку %(lo)s с. Keepalive каждые %(interval)d с удержит её, но при"
+        " потере одного пакета она пропадёт.",
     ),
     "keepalive.lost": (
         "Some kinds of keepalive do not arrive as sent: %(kinds)s.",
@@ -223,6 +223,26 @@ ADVICE = {
         "Check the registration: user, password and server in the phone, then restart it.",
         "Проверьте регистрацию: имя, пароль и сервер в телефоне, затем перезапустите его.",
     ),
+    "account": (
+        "Compare user, password and registrar in this box's configuration with the phone's.",
+        "Сверьте имя, пароль и сервер в настройках зонда с настройками телефона.",
+    ),
+    "server": (
+        "Call the operator's support: its server does not answer.",
+        "Обратитесь в службу поддержки оператора: его сервер не отвечает.",
+    ),
+    "address": (
+        "Put the phone behind the router's NAT, with an inner address that the operator allows.",
+        "Подключите телефон за NAT маршрутизатора, с внутренним адресом, допустимым у оператора.",
+    ),
+    "segment": (
+        "Connect the probe and the phone to the same router or switch.",
+        "Подключите зонд и телефон к одному маршрутизатору или коммутатору.",
+    ),
+    "forward wrong": (
+        "Correct the forward in the router: it leads to another device than the phone.",
+        "Исправьте проброс в маршрутизаторе: он ведёт не на телефон.",
+    ),
     "resolver": (
         "Set the phone's DNS to resolvers that know the operator's name.",
         "Укажите в телефоне серверы DNS, которые знают имя оператора.",
@@ -232,8 +252,10 @@ ADVICE = {
         "Включите keepalive в телефоне или адаптере.",
     ),
     "firewall": (
-        "Let outbound UDP to the operator's network through in the router's firewall: %(ports)s.",
-        "Разрешите в firewall маршрутизатора исходящий UDP к сети оператора: %(ports)s.",
+        "Let outbound UDP to the operator's network through in the router's firewall, ports"
+        " %(ports)s.",
+        "Разрешите в межсетевом экране маршрутизатора исходящий UDP к сети оператора, порты"
+        " %(ports)s.",
     ),
     "keepalive": (
         "Let it send every %(interval)d s or sooner.",
@@ -250,8 +272,8 @@ ADVICE = {
     "forward all": (
         "If the NAT still misbehaves with the SIP server, forward all traffic from the operator's"
         " network to the phone. Then check again: the report must say forward.works.",
-        "Если NAT всё же мешает серверу SIP, пробросьте на телефон весь трафик из сети оператора."
-        " Затем повторите проверку: в отчёте должно быть forward.works.",
+        "Если NAT всё же мешает работе с сервером SIP, пробросьте на телефон весь трафик из сети"
+        " оператора. Затем повторите проверку: в отчёте должно быть forward.works.",
     ),
     "line": (
         "Have the access provider mend the line, or keep other traffic from filling it (QoS).",
@@ -291,6 +313,11 @@ LEFT_OUT = {
     ),
 }
 FACTS = {
+    "keepalive": (
+        "A keepalive every %d s or sooner holds the binding",
+        "Keepalive каждые %d с или чаще удержит привязку",
+    ),
+    "no nat": ("NAT: none", "NAT: нет"),
     "public": ("Public address: %(mapped)s", "Внешний адрес: %(mapped)s"),
     "nat": (
         "NAT: %(mapping)s mapping, %(filtering)s filtering",
@@ -304,13 +331,13 @@ FACTS = {
     "voice out": (
         "Voice, outward: %(loss)s %% lost, jitter %(jitter).1f ms, MOS %(g711).2f (G.711),"
         " %(g729).2f (G.729)",
-        "Голос наружу: потери %(loss)s %%, джиттер %(jitter).1f мс, MOS %(g711).2f (G.711),"
+        "Голос от абонента: потери %(loss)s %%, джиттер %(jitter).1f мс, MOS %(g711).2f (G.711),"
         " %(g729).2f (G.729)",
     ),
     "voice in": (
         "Voice, inward: %(loss)s %% lost, jitter %(jitter).1f ms, MOS %(g711).2f (G.711),"
         " %(g729).2f (G.729)",
-        "Голос внутрь: потери %(loss)s %%, джиттер %(jitter).1f мс, MOS %(g711).2f (G.711),"
+        "Голос к абоненту: потери %(loss)s %%, джиттер %(jitter).1f мс, MOS %(g711).2f (G.711),"
         " %(g729).2f (G.729)",
     ),
     "registered": (
@@ -324,6 +351,10 @@ FACTS = {
 }
 WORDS = {
     "measured": ("Measured:", "Измерено:"),
+    "clock unset": ("clock not set", "часы не установлены"),
+    "quick": ("quick check", "быстрая проверка"),
+    "full": ("full check", "полная проверка"),
+    "s": (" s", " с"),
     "check": ("natwatch check for %s", "Проверка natwatch для %s"),
     "what to do": ("What to do:", "Что сделать:"),
     "found": ("What was found", "Что найдено"),

@@ -119,7 +119,7 @@ class Forward:
         elif told.state == stun.ANSWERED:
             self._end(True, None, told)
         elif told.state == stun.SILENT and first:
-            self._unknown("it was asked within the last minute, and nobody watched the line then")
+            self._unknown("it was asked less than a minute ago: check again in a minute")
         elif told.state == stun.SILENT and told.sent < _COPIES:
             self._unknown("the reflector could not send OPTIONS")
         elif told.state == stun.SILENT and self._gap:
