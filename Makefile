@@ -21,7 +21,7 @@ demo: export KEEP := $(KEEP)
 demo: setup  ## the main job end to end in a lab; KEEP=1 stays up
 	@exec $(PYTHON) -m tests.lab.demo
 
-test: setup test-micropython test-cpython  ## every test, on both interpreters; 18 minutes
+test: setup test-micropython test-cpython  ## every test, on both interpreters; 20 minutes
 
 test-cpython: setup
 	$(PYTHON) -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 --durations 15 tests

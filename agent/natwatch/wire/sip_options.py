@@ -6,8 +6,7 @@ hex, is the branch and the Call-ID: who answers has read the question.
 
 from natwatch.wire import sip_client
 from natwatch.wire.sip import SipError
-
-AGENT_MOST = 64  # characters, each one byte
+from natwatch.wire.stun import AGENT_MOST
 
 
 class Answer:

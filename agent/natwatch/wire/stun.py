@@ -175,7 +175,7 @@ class Forward:
 # States of a forward. REFUSED_… follow from the reflector's limits (docs/protocol.md).
 NEVER_ASKED, UNDER_WAY, ANSWERED, SILENT = range(4)
 REFUSED_PORT, REFUSED_PORTS, REFUSED_SOON, REFUSED_FULL = range(16, 20)
-AGENT_MOST = 64  # bytes
+AGENT_MOST = 64  # characters of what a device calls itself, each one byte
 
 
 class Forwarded:
