@@ -77,13 +77,17 @@ class Rig:
         self, answer: bool = True, delay: int = 10_000, copies: int = 3, change: int = 0,
         nonce: bytes | None = None, txid: bytes | None = None,
         earlier: list[int] | None = None, collect: bool = False, reply: bool = False,
-        reflect: bool = False,
+        reflect: bool = False, refresh: stun.Refresh | None = None,
     ) -> bytes:  # fmt: skip
         """The request of a tooth."""
         nonce = nonce or self.nonce()
         hold = stun.Hold(answer, delay, copies, change, bytes(4), collect, reply, reflect)
-        rounds = [] if earlier is None else [(stun.EARLIER, earlier)]
-        return self.request((stun.NONCE, nonce), (stun.HOLD, hold), *rounds, txid=txid)
+        more: list[tuple[int, object]] = []
+        if earlier is not None:
+            more.append((stun.EARLIER, earlier))
+        if refresh is not None:
+            more.append((stun.REFRESH, refresh))
+        return self.request((stun.NONCE, nonce), (stun.HOLD, hold), *more, txid=txid)
 
     def pass_time(self, until: int) -> Iterator[tuple[int, Datagram]]:
         """Each datagram that leaves by a timer until then, and when it does."""

@@ -55,6 +55,7 @@ FETCH = 0x7E59  # send the copy of a datagram that came on a collecting tooth's 
 COPY = 0x7E5A  # one answer to FETCH
 FORWARD = 0x7E5B  # does a port of my public address lead to a SIP device?
 FORWARDED = 0x7E5C  # the answer to FORWARD
+REFRESH = 0x7E5D  # beside HOLD: keep the NATs nearest to the reflector open meanwhile
 BOOT_ID = 0xFE51  # 8 bytes drawn when the reflector started
 TIME = 0xFE52  # the reflector's wall clock, milliseconds since 1970
 RECEIVED = 0xFE53  # (TTL, DSCP) that the request had when it arrived
@@ -99,6 +100,15 @@ class Hold:
         self.collect = collect
         self.reply = reply
         self.reflect = reflect
+
+
+class Refresh:
+    """Until the first push, one datagram each *every* ms whose IP TTL is *ttl*: it refreshes the
+    first *ttl* NATs on its way and dies before the others. Also in that datagram itself."""
+
+    def __init__(self, ttl, every):
+        self.ttl = ttl
+        self.every = every
 
 
 class Fetch:
@@ -344,6 +354,16 @@ def _unpack_times(value, _txid):
     return [struct.unpack(">I", value[i : i + 4])[0] for i in range(0, len(value), 4)]
 
 
+def _pack_refresh(refresh, _txid):
+    return struct.pack(">BBH", refresh.ttl, 0, refresh.every)
+
+
+def _unpack_refresh(value, _txid):
+    _need(value, 4, 4, "REFRESH")
+    ttl, _, every = struct.unpack(">BBH", value)
+    return Refresh(ttl, every)
+
+
 def _pack_fetch(fetch, _txid):
     return fetch.txid + struct.pack(">BBH", fetch.index, 0, fetch.offset)
 
@@ -470,6 +490,7 @@ ATTRIBUTES = {
     COPY: ("COPY", (_pack_copy, _unpack_copy)),
     FORWARD: ("FORWARD", (_pack_forward, _unpack_forward)),
     FORWARDED: ("FORWARDED", (_pack_forwarded, _unpack_forwarded)),
+    REFRESH: ("REFRESH", (_pack_refresh, _unpack_refresh)),
     SOFTWARE: ("SOFTWARE", _TEXT),
     ALTERNATE_SERVER: ("ALTERNATE-SERVER", _ADDRESS),
     CACHE_TIMEOUT: ("CACHE-TIMEOUT", _integer(4)),

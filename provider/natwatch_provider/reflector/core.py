@@ -95,7 +95,10 @@ class Reflector:
         """The pushes, witnesses, belated answers and OPTIONS that are due at *now*."""
         out = self._controls.handle_timer(now) + self._forwards.handle_timer(now)
         while tooth := self._holds.due(now):
-            out += self._witness(tooth) if tooth.step % 2 else self._push(tooth, now)
+            if tooth.wants_refresh():
+                out += self._refresh(tooth)
+            else:
+                out += self._witness(tooth) if tooth.step % 2 else self._push(tooth, now)
             self._holds.done(tooth, now)
         return out
 
@@ -232,22 +235,28 @@ class Reflector:
             self.counters["rearmed"] += 1
             return self._answer(tooth, request)
         hold, earlier = message.get(stun.HOLD), message.get(stun.EARLIER, [])
-        outcome, counter = self._judge(message, name, hold, earlier, arrival)
+        refresh = message.get(stun.REFRESH)
+        outcome, counter = self._judge(request, name, arrival)
         full = self._holds.no_room(name, outcome == stun.HELD)
         self.counters[full or counter] += 1
         if full:
             return []
         record = stun.Record(message.txid, outcome, requests=1, mapped=source)
         origin = self._layout.origin(local, hold.source, self._draw)
-        asked = Asked(hold, earlier, source, local, origin, sip=request.outer is not None)
+        sip = request.outer is not None
+        asked = Asked(hold, earlier, source, local, origin, sip, refresh)
         tooth = self._holds.keep(name, key, record, asked, now)
         return self._answer(tooth, request) if outcome == stun.HELD else []
 
-    def _judge(
-        self, message: stun.Message, name: str, hold: stun.Hold, earlier: list[int],
-        arrival: Arrival,
-    ) -> tuple[int, str]:  # fmt: skip
+    def _judge(self, request: Request, name: str, arrival: Arrival) -> tuple[int, str]:
         """The outcome of a new tooth, and the counter for it."""
+        message = request.message
+        hold, earlier = message.get(stun.HOLD), message.get(stun.EARLIER, [])
+        refresh = message.get(stun.REFRESH)
+        first = [*earlier, hold.delay][0]
+        # A SIP ALG may treat a datagram that is no SIP otherwise than the ones it stands for.
+        refreshable = holds.possible_refresh(refresh, first) and not (refresh and request.outer)
+        crowded = self._holds.refreshed(name) >= holds.MAX_REFRESHED_OF_ONE
         nonce = message.get(stun.NONCE, b"")
         verdict = self._nonces.check(nonce, arrival.source[0], arrival.now)
         if verdict != GOOD:
@@ -258,6 +267,7 @@ class Reflector:
             ("refused_copies", not 1 <= hold.copies <= holds.MAX_COPIES),
             ("refused_source", hold.source & ~stun.CHANGE_IP not in _SOURCES),
             ("refused_earlier", not holds.possible_rounds(earlier, hold.delay)),
+            ("refused_refresh", not refreshable or bool(refresh and crowded)),
             ("refused_port", hold.reflect and arrival.local[1] not in self._layout.media),
             ("refused_streams", hold.reflect and self._holds.streams.no_room(name)),
             ("refused_outstanding", self._holds.outstanding(name) >= holds.MAX_OUTSTANDING),
@@ -285,6 +295,15 @@ class Reflector:
             token = f"{txid.hex()}{tooth.round:02x}{tooth.step:02x}"
             data = sip.request(asked.source[0], data, token)
         return [Datagram(asked.origin, asked.source, data, tooth)]
+
+    def _refresh(self, tooth: Tooth) -> list[Datagram]:
+        refresh = tooth.asked.refresh
+        if refresh is None:
+            return []
+        self.counters["refreshed"] += 1
+        attributes = [(stun.REFRESH, refresh)]
+        data = bytes(stun.build(stun.INDICATION, tooth.record.txid, attributes, tooth.device.key))
+        return [Datagram(tooth.asked.local, tooth.asked.source, data, ttl=refresh.ttl)]
 
     def _witness(self, tooth: Tooth) -> list[Datagram]:
         if tooth.refused:

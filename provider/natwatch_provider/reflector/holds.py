@@ -10,7 +10,7 @@ import heapq
 from itertools import count, pairwise
 from typing import NamedTuple
 
-from natwatch.wire.stun import CANCELED, HELD, PUSHED, Hold, Pushed, Record
+from natwatch.wire.stun import CANCELED, HELD, PUSHED, Hold, Pushed, Record, Refresh
 from natwatch_provider.reflector.copies import MAX_BYTES, MAX_BYTES_OF_ONE, Copies, Room
 from natwatch_provider.reflector.layout import Endpoint
 from natwatch_provider.reflector.media import Stream, Streams
@@ -25,6 +25,9 @@ MAX_DELAY = 900_000  # ms
 MAX_COPIES = 3
 MAX_EARLIER = 16  # rounds of pushes before the last one
 ROUNDS_APART = 1_000  # ms at least: the copies and witnesses of a round take 400
+REFRESH_APART = 500  # ms at least between two refreshes
+MAX_REFRESHES = 900  # of one tooth
+MAX_REFRESHED_OF_ONE = 128  # teeth of one device that are refreshed at once
 
 REPEAT_WITHIN = 2_000  # ms: a later repeat would make a stream of the tooth (docs/protocol.md)
 STEP = 100  # ms: copies at 0, 200, 400, witnesses at 100, 300
@@ -43,6 +46,7 @@ class Asked(NamedTuple):
     local: Endpoint
     origin: Endpoint  # pushes leave from here
     sip: bool  # it came in SIP, so pushes go in SIP
+    refresh: Refresh | None = None
 
 
 class Tooth:
@@ -60,10 +64,23 @@ class Tooth:
         self.due = 0  # ms: the next copy, witness, or the end of the record
         self.round = 0
         self.step = 0  # in this round; even: a copy is next; odd: a witness is
+        self.refreshes = 0  # sent since `since`
         self.latest = Pushed(record.txid, 0, asked.hold.copies, 0)  # what the latest copy said
         self.refused = False  # the system refused to send the latest copy
         self.failed = record.outcome != HELD
         self.pending = not self.failed
+
+    def first_due(self) -> int:
+        """When (ms) the next refresh or the first round of pushes is due, whichever is sooner."""
+        due: int = self.since + self.rounds[0]
+        if self.asked.refresh is not None:
+            due = min(due, self.since + (self.refreshes + 1) * self.asked.refresh.every)
+        return due
+
+    def wants_refresh(self) -> bool:
+        """Whether what is due is a refresh, and no copy or witness."""
+        pushed = self.round or self.step
+        return not pushed and self.due < self.since + self.rounds[0]
 
     def next_copy(self, now: int) -> Pushed:
         """Count one more copy, sent at *now*, and say what it says."""
@@ -104,6 +121,7 @@ class Device:
         self.key = key
         self.teeth: dict[bytes, Tooth] = {}
         self.outstanding = 0
+        self.refreshed = 0  # of the outstanding ones
         self.failures = 0
         self.controls: dict[bytes, Control] = {}  # by tag
         self.copies = copies
@@ -143,6 +161,11 @@ class Holds:
         device = self._devices.get(name)
         return device.outstanding if device else 0
 
+    def refreshed(self, name: str) -> int:
+        """How many of this device's teeth are being refreshed."""
+        device = self._devices.get(name)
+        return device.refreshed if device else 0
+
     def keep(self, name: str, key: bytes, record: Record, asked: Asked, now: int) -> Tooth:
         """Remember a tooth; a *record* whose outcome is HELD will be pushed for.
 
@@ -155,7 +178,8 @@ class Holds:
             tooth.due = _forget_at(tooth, now)
         else:
             device.outstanding += 1
-            tooth.due = now + tooth.rounds[0]
+            device.refreshed += asked.refresh is not None
+            tooth.due = tooth.first_due()
             if asked.hold.collect:
                 self._collecting[asked.source, asked.local] = tooth
             if asked.hold.reflect:
@@ -181,8 +205,8 @@ class Holds:
         pushed = tooth.round or tooth.step
         if not tooth.pending or pushed or now - tooth.first > REPEAT_WITHIN:
             return False
-        tooth.since = now
-        tooth.due = now + tooth.rounds[0]  # later than before: the heap's entry stays good
+        tooth.since, tooth.refreshes = now, 0
+        tooth.due = tooth.first_due()  # later than before: the heap's entry stays good
         return True
 
     def cancel(self, name: str, txid: bytes, now: int) -> None:
@@ -227,7 +251,7 @@ class Holds:
     def due(self, now: int) -> Tooth | None:
         """The next tooth that wants a copy or a witness at *now*, or None.
 
-        The caller does what tooth.step says and calls done().
+        The caller sends a refresh if it wants one, else does what tooth.step says, then done().
         """
         while self._heap and self._heap[0][0] <= now:
             item = heapq.heappop(self._heap)[2]
@@ -243,7 +267,12 @@ class Holds:
         return None
 
     def done(self, tooth: Tooth, now: int) -> None:
-        """A copy or a witness of *tooth* was handled at *now*: on to its next step or round."""
+        """What *tooth* wanted was handled at *now*: on to its next refresh, step or round."""
+        if tooth.wants_refresh():
+            tooth.refreshes += 1
+            tooth.due = tooth.first_due()
+            self._push(tooth)
+            return
         tooth.step += 1
         if tooth.step <= 2 * (tooth.asked.hold.copies - 1):
             tooth.due = now + STEP
@@ -265,6 +294,7 @@ class Holds:
             self.streams.close(tooth.stream, tooth.asked.source, tooth.asked.local)
             tooth.stream = None
         tooth.device.outstanding -= 1
+        tooth.device.refreshed -= tooth.asked.refresh is not None
         tooth.due = _forget_at(tooth, now)
 
     def _forget(self, tooth: Tooth) -> None:
@@ -297,3 +327,12 @@ def possible_rounds(earlier: list[int], delay: int) -> bool:
     rounds = [*earlier, delay]
     apart = all(after - before >= ROUNDS_APART for before, after in pairwise(rounds))
     return apart and len(earlier) <= MAX_EARLIER
+
+
+def possible_refresh(refresh: Refresh | None, first: int) -> bool:
+    """Whether a tooth whose first push is due at *first* ms may be refreshed so."""
+    if refresh is None:
+        return True
+    if refresh.ttl == 0 or refresh.every < REFRESH_APART:
+        return False
+    return int(first) // int(refresh.every) <= MAX_REFRESHES

@@ -28,12 +28,13 @@ class Arrival(NamedTuple):
 
 class Datagram(NamedTuple):
     """Bytes to send from *local* to *destination*. *tooth*: the tooth, or the forward's probe, that
-    it is a copy for, if any."""
+    it is a copy for, if any. *ttl*: the IP TTL, None for the system's own."""
 
     local: Endpoint
     destination: Endpoint
     data: bytes
     tooth: object | None = None
+    ttl: int | None = None
 
 
 @dataclass(frozen=True)

@@ -188,10 +188,17 @@ class Ports:
 
     def _send(self, reflector: Reflector, datagrams: list[Datagram]) -> None:
         for datagram in datagrams:
+            sock = self._by_endpoint[datagram.local]
+            fields = [] if datagram.ttl is None else [_ttl_field(datagram.ttl)]
             try:
-                self._by_endpoint[datagram.local].sendto(datagram.data, datagram.destination)
+                sock.sendmsg([datagram.data], fields, 0, datagram.destination)
             except OSError:
                 reflector.unsent(datagram)
+
+
+def _ttl_field(ttl: int) -> tuple[int, int, bytes]:
+    """What sendmsg() wants, to send one datagram with that TTL (ip(7): an int, in host order)."""
+    return socket.IPPROTO_IP, socket.IP_TTL, struct.pack("i", ttl)
 
 
 def _header(fields: list[tuple[int, int, bytes]]) -> tuple[int, int]:
