@@ -1,7 +1,8 @@
 """The one poll loop: feed engines what came, send what they want sent, wait for the next timer.
 
-Engines (natwatch.probes) bring flows, which become UDP sockets here. A *stream* (the broker's
-link) brings a descriptor of its own: fileno, interest, ready, next_timer, handle_timer.
+Engines (natwatch.probes) bring flows, which become UDP sockets here: take_sends() gives (flow,
+data or None to close it, destination), and the IP TTL as a fourth where it matters. A *stream* (the
+broker's link) brings a descriptor of its own: fileno, interest, ready, next_timer, handle_timer.
 """
 
 import select
@@ -95,13 +96,14 @@ class Loop:
                 return
 
     def _send(self, engine):
-        for flow, data, destination in engine.take_sends():
+        for send in engine.take_sends():
+            flow, data, destination = send[:3]
             if data is None:
                 self._close(engine, flow)
                 continue
             try:
                 udp = self._flows.get((id(engine), flow)) or self._open(engine, flow)
-                udp.send(data, destination)
+                udp.send(data, destination, send[3] if len(send) > 3 else None)
                 self.send_error = None
             except OSError as error:
                 # No route, a local firewall, no descriptor: the engine sees silence and its own

@@ -7,6 +7,8 @@ from natwatch import port
 
 _AGAIN = errno.EAGAIN
 _IN_USE = errno.EADDRINUSE
+_IP, _IP_TTL = 0, 2  # IPPROTO_IP, IP_TTL (linux/in.h); MicroPython's socket has no names for them
+_SYSTEM = -1  # as IP_TTL: the system's own
 _FIRST, _LAST = 16384, 60999
 _LARGEST = 2049  # bytes; one more than any message that is accepted, so that huge ones show
 
@@ -56,9 +58,20 @@ class Udp:
     def fileno(self):
         return self._socket.fileno()
 
-    def send(self, data, destination):
-        """Send to (address, port). Raises OSError, for example without a route (ENETUNREACH)."""
-        self._socket.sendto(data, port.pack_address(destination[0], destination[1]))
+    def send(self, data, destination, ttl=None):
+        """Send to (address, port), with IP TTL *ttl* if given.
+
+        Raises OSError, for example without a route (ENETUNREACH).
+        """
+        packed = port.pack_address(destination[0], destination[1])
+        if ttl is None:
+            self._socket.sendto(data, packed)
+            return
+        self._socket.setsockopt(_IP, _IP_TTL, ttl)
+        try:
+            self._socket.sendto(data, packed)
+        finally:
+            self._socket.setsockopt(_IP, _IP_TTL, _SYSTEM)
 
     def receive(self):
         """(data, (address, port)), or None if nothing is waiting.

@@ -95,14 +95,17 @@ class Session:
         """The present nonce, bytes, or None."""
         return self._nonce
 
-    def hold_request(self, txid, hold, earlier=()):
-        """The bytes of the transaction *txid* that asks for *hold*, with *earlier* rounds (ms).
+    def hold_request(self, txid, hold, earlier=(), refresh=None):
+        """The bytes of the transaction *txid* that asks for *hold*, with *earlier* rounds (ms) and
+        *refresh*, a stun.Refresh.
 
         Only when ready().
         """
         attributes = [(stun.USERNAME, self.device), (stun.NONCE, self._nonce), (stun.HOLD, hold)]
         if earlier:
             attributes.append((stun.EARLIER, list(earlier)))
+        if refresh is not None:
+            attributes.append((stun.REFRESH, refresh))
         return stun.build(stun.REQUEST, txid, attributes, self.key)
 
     def keep_fresh(self, instant):

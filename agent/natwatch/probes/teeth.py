@@ -11,8 +11,10 @@ prose):
   flow (Linux: nf_conntrack_proto_udp): such a tooth is thrown away.
 
 A tooth may be pushed to once *earlier*, to ask whether packets from outside extend its binding:
-then it is UNKNOWN unless that push arrived. And it may speak SIP: each STUN message then travels in
-a SIP one (see wire.sip), because what watches port 5060 may treat SIP otherwise than STUN.
+then it is UNKNOWN unless that push arrived. It may be refreshed in part while it idles: datagrams
+with a small IP TTL, from here and from the reflector, keep the boxes open that they pass and die
+before the others (docs/method.md). And it may speak SIP: each STUN message then travels in a SIP
+one (see wire.sip), because what watches port 5060 may treat SIP otherwise than STUN.
 """
 
 import binascii
@@ -56,16 +58,27 @@ _REPEATS = (500, 1000)  # ms after the first sending; a third would come too nea
 _TOO_LATE = 1800  # ms: an answer after this came from a flow that may be a stream by now
 _TOO_LONG = 1000  # ms by which the pause of a stream may be late
 _GRACE = 250  # ms past the last copy before silence counts
+_REFRESH_LATE = 2  # intervals without a refresh of ours: what it was to keep open may be closed
 _LOOK_AGAIN = 1000  # ms, to see which public address the control flow has
 _UNANSWERED = "no answer to the set-up"
 _NOT_REFRESHED = "the push that was to refresh the binding did not arrive"
 _AUDIT_TIME = 8000  # ms to wait for the audit
 
 
+class Partly:
+    """How a tooth is refreshed while it idles: each *every* ms with IP TTL *out* from here and with
+    *back* from the reflector. 0: not from that side."""
+
+    def __init__(self, out, back, every):
+        self.out = out
+        self.back = back
+        self.every = every
+
+
 class Tooth:
     """One binding and its question. Times are ms; ``idle`` is what the reflector measured."""
 
-    def __init__(self, number, ask, comb, txid, speaks_sip=False, earlier=None):
+    def __init__(self, number, ask, comb, txid, speaks_sip=False, earlier=None, partly=None):
         self.number = number  # also its flow
         self.ask = ask
         self.comb = comb  # which independent measurement it belongs to
@@ -73,6 +86,8 @@ class Tooth:
         self.speaks_sip = speaks_sip
         self.earlier = earlier  # ms of silence after which the reflector pushes for once before
         self.refreshed = None  # idle ms at the last copy of that push that arrived
+        self.partly = partly
+        self.refresh_at = None  # ms: the next refresh from here
         self.greetings = []  # transaction ids of a stream's first exchange
         self.phase = None
         self.opened = None
@@ -138,14 +153,14 @@ class Teeth:
         self._finished = []
         self._lingering = []  # (when to close, flow)
 
-    def add(self, ask, comb=0, not_before=0, sip=False, earlier=None):
+    def add(self, ask, comb=0, not_before=0, sip=False, earlier=None, partly=None):
         """Queue a tooth that asks at *ask* ms of silence, opened at *not_before*. Returns it.
 
         *sip*: it speaks SIP. *earlier*: ms of silence after which it is to be pushed to for once
-        before, at least 1,000 and at least 1,000 less than *ask*.
+        before, at least 1,000 and at least 1,000 less than *ask*. *partly*: a Partly.
         """
         self._number += 1
-        tooth = Tooth(self._number, ask, comb, self.session.random(12), sip, earlier)
+        tooth = Tooth(self._number, ask, comb, self.session.random(12), sip, earlier, partly)
         enqueue(self._queue, not_before, tooth)
         return tooth
 
@@ -231,6 +246,8 @@ class Teeth:
                 self._greet(tooth, now)
             else:
                 self._ask(tooth, now)
+        elif tooth.phase == WAITING and tooth.refresh_at == tooth.timer:
+            self._refresh(tooth, now)
         elif tooth.phase == WAITING and not self._refreshed(tooth):
             self._advance(tooth, "spoiled", now, _NOT_REFRESHED)
         elif tooth.phase == WAITING:
@@ -261,13 +278,28 @@ class Teeth:
     def _ask(self, tooth, now):
         hold = stun.Hold(self.state != ONEWAY, tooth.ask, COPIES, 0, self.session.tag)
         earlier = () if tooth.earlier is None else (tooth.earlier,)
-        request = self.session.hold_request(tooth.txid, hold, earlier)
+        partly = tooth.partly
+        refresh = stun.Refresh(partly.back, partly.every) if partly and partly.back else None
+        request = self.session.hold_request(tooth.txid, hold, earlier, refresh)
         self._send(tooth, request, tooth.txid, now)
         tooth.sent += 1
         if self.state == ONEWAY:
             tooth.slack = self.session.rtt
             self.session.keep_fresh(now + _LOOK_AGAIN)  # see _saw: no answer tells our address
             self._advance(tooth, "silent", now)
+
+    def _refresh(self, tooth, now):
+        """Keep the boxes nearest to us open by a Binding indication (RFC 8445, section 11). The
+        reflector does its part by itself."""
+        partly = tooth.partly
+        if now - tooth.refresh_at > _REFRESH_LATE * partly.every:
+            self._advance(tooth, "spoiled", now, "a refresh came too late")
+            return
+        data = stun.build(stun.INDICATION, self.session.random(12), [], fingerprint=False)
+        self.bytes += len(data) + 28
+        self._sends.append((tooth.number, data, self.endpoint, partly.out))
+        tooth.refresh_at += partly.every
+        self._rearm(tooth)
 
     # What arrives
 
@@ -304,6 +336,9 @@ class Teeth:
             self._take_answer(tooth, message, now)
         elif message.klass == stun.INDICATION and message.has(stun.PUSH):
             self._take_push(tooth, message.get(stun.PUSH), now)
+        elif message.klass == stun.INDICATION and message.has(stun.REFRESH):
+            # It was to die on its way: now it refreshed every box, and there was no silence.
+            self._advance(tooth, "spoiled", now, "the reflector's refresh came all the way")
         else:
             self._count("unexpected")
 
@@ -416,8 +451,16 @@ class Teeth:
 
     def _wait(self, tooth, now):
         tooth.due = now + tooth.ask + (tooth.slack if self.state == ONEWAY else 0)
-        tooth.timer = tooth.due + COPY_SPAN + _GRACE + 2 * self.session.rtt
+        if tooth.partly is not None and tooth.partly.out:
+            tooth.refresh_at = now + tooth.partly.every
+        self._rearm(tooth)
         self.session.keep_fresh(tooth.due)
+
+    def _rearm(self, tooth):
+        """Set the timer of a waiting tooth: its next refresh, or when silence begins to count."""
+        tooth.timer = tooth.due + COPY_SPAN + _GRACE + 2 * self.session.rtt
+        if tooth.refresh_at is not None and tooth.refresh_at < tooth.due:
+            tooth.timer = tooth.refresh_at
 
     def _advance(self, tooth, event, now, reason=None):
         phase = TRANSITIONS.get((tooth.phase, event))
