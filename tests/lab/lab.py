@@ -4,6 +4,7 @@ Only inside a container (see container.py): the names of the hosts are the conta
 """
 
 import contextlib
+import ipaddress
 import os
 import signal
 import subprocess
@@ -72,6 +73,8 @@ class Lab:
             self._bridge(host, links)
         for link in self.topology.cables:
             self._route(link.inner, link.outer)
+        for host in self.topology.plain:
+            self._make_plain(host)
         for host in self.topology.nats:
             self.nats[host] = self._make_nat(host)
         return self
@@ -192,6 +195,15 @@ class Lab:
     def _route(self, inner: str, outer: str) -> None:
         link = next(k for k in self.topology.links if (k.inner, k.outer) == (inner, outer))
         _ip("-n", inner, "route", "replace", "default", "via", link.outer_address.split("/")[0])
+
+    def _make_plain(self, host: str) -> None:
+        """Let *host* forward, and its outer neighbour know what is behind it."""
+        self.sysctl(host, "net/ipv4/ip_forward", 1)
+        link = next(link for link in self.topology.links if link.inner == host)
+        for address in self.topology.behind(host):
+            network = str(ipaddress.ip_interface(address).network)
+            way = link.inner_address.split("/")[0]
+            _ip("-n", link.outer, "route", "add", network, "via", way)
 
     def _make_nat(self, host: str) -> Nat:
         outer = next(link for link in self.topology.links if link.inner == host)

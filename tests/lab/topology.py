@@ -53,6 +53,21 @@ class Topology:
         return [k for k in self.links if self.userspace not in (k.inner, k.outer)]
 
     @property
+    def plain(self) -> list[str]:
+        """The hosts that forward and translate nothing."""
+        ends = {link.outer for link in self.links} & {link.inner for link in self.links}
+        return sorted(ends - {*self.nats, self.userspace})
+
+    def behind(self, host: str) -> list[str]:
+        """The networks whose addresses a plain *host* shows outward as they are."""
+        links = [link for link in self.links if link.outer == host]
+        found = [link.outer_address for link in links]
+        for link in links:
+            if link.inner in self.plain:
+                found += self.behind(link.inner)
+        return found
+
+    @property
     def segments(self) -> dict[str, list[Link]]:
         """By host with a bridge: the links that are its ports."""
         found: dict[tuple[str, str], list[Link]] = {}
@@ -85,6 +100,41 @@ CARRIER = Topology(
         Link("carrier", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),
     ),
     nats=("router", "carrier"),
+    addresses=_PROVIDER,
+)
+
+# A router of the carrier that translates nothing, between the customer's and the carrier's NAT.
+PLAIN = Topology(
+    links=(
+        Link("phone", f"{PHONE}/24", "router", "192.168.1.1/24"),
+        Link("router", "100.64.7.2/24", "plain", "100.64.7.1/24"),
+        Link("plain", "100.64.8.2/24", "carrier", "100.64.8.1/24"),
+        Link("carrier", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),
+    ),
+    nats=("router", "carrier"),
+    addresses=_PROVIDER,
+)
+
+# A switch that routes and translates nothing, between the probe and the customer's NAT.
+PLAIN_FIRST = Topology(
+    links=(
+        Link("phone", f"{PHONE}/24", "plain", "192.168.1.1/24"),
+        Link("plain", "192.168.2.2/24", "router", "192.168.2.1/24"),
+        Link("router", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),
+    ),
+    nats=("router",),
+    addresses=_PROVIDER,
+)
+
+# A second router of the customer's own, and the carrier's NAT behind it.
+THREE = Topology(
+    links=(
+        Link("phone", f"{PHONE}/24", "router", "192.168.1.1/24"),
+        Link("router", "192.168.2.2/24", "second", "192.168.2.1/24"),
+        Link("second", "100.64.7.2/24", "carrier", "100.64.7.1/24"),
+        Link("carrier", f"{PUBLIC}/24", "provider", "203.0.113.1/24"),
+    ),
+    nats=("router", "second", "carrier"),
     addresses=_PROVIDER,
 )
 

@@ -8,7 +8,8 @@ is a number of the engine's own that stands for one UDP socket (a new number: a 
     notice(notice, now)                 something came over the control flow (see session)
     next_timer() -> int or None         when handle_timer wants to be called
     handle_timer(now)
-    take_sends() -> list                (flow, bytes, (address, port)); bytes None closes the flow
+    take_sends() -> list                (flow, bytes, (address, port)); bytes None closes the flow;
+                                        an IP TTL as a fourth where the system's will not do
     take_results() -> list              what was found, dicts
     done                                True once nothing more will come
 

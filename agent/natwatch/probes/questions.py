@@ -168,11 +168,12 @@ class Questions:
         question.sent += 1
         self.send(question.flow, question.data, question.destination)
 
-    def send(self, flow, data, destination):
-        """Send *data* as it is; what comes of it is the caller's."""
+    def send(self, flow, data, destination, ttl=None):
+        """Send *data* as it is, with IP TTL *ttl* if given; what comes of it is the caller's."""
         self.bytes += len(data) + _HEADERS
         self._flows.add(flow)
-        self._sends.append((flow, data, destination))
+        endpoint = (destination,) if ttl is None else (destination, ttl)
+        self._sends.append((flow, data) + endpoint)
 
     def receive(self, flow, data, source, now):
         """The Question that this datagram answers (also as a stray), or None."""

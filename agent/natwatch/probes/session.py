@@ -25,8 +25,8 @@ class Session:
 
     *random* gives n random bytes, *ports* are as CLASSES; the control flow goes to *port*, as a
     rule that for STUN. After ``ready(now)`` the attributes ``mapped`` (the public endpoint),
-    ``rtt`` (ms), ``boot`` and ``answered_at`` (ms: the last answer's time) are known. ``trouble``
-    is None or a sentence.
+    ``rtt`` (ms), ``ttl``, ``boot`` and ``answered_at`` (ms: the last answer's time) are known.
+    ``trouble`` is None or a sentence.
     """
 
     def __init__(self, device, key, address, random, port=None, ports=CLASSES):
@@ -40,6 +40,7 @@ class Session:
         self.tag = random(4)
         self.mapped = None
         self.rtt = 0
+        self.ttl = None  # of our requests as the reflector got them; None: it does not tell
         self.boot = None
         self.trouble = None
         self.wall = None  # (reflector's ms since 1970, our ms when it came) or None
@@ -318,6 +319,7 @@ class Session:
         self._stale = 0
         self.answered_at = now
         self.mapped = message.get(stun.XOR_MAPPED_ADDRESS)
+        self.ttl = message.get(stun.RECEIVED, (0, 0))[0] or None
         self.trouble = None
         records = message.get_all(stun.RECORD)
         told = [record.txid for record in records]
