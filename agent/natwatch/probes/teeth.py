@@ -177,10 +177,13 @@ class Teeth:
         teeth = [tooth for _, tooth in self._queue] + list(self._open.values())
         return [tooth for tooth in teeth if comb is None or tooth.comb == comb]
 
-    def cancel(self, now, reason):
-        """Give every tooth up: nothing is left waiting here or at the reflector."""
-        self._queue = []
+    def cancel(self, now, reason, comb=None):
+        """Give up every tooth, of one *comb* or of all: nothing is left waiting here or at the
+        reflector."""
+        self._queue = [e for e in self._queue if comb is not None and e[1].comb != comb]
         for tooth in list(self._open.values()):
+            if comb is not None and tooth.comb != comb:
+                continue
             if tooth.phase in (ASKING, WAITING):
                 self.session.cancel(tooth.txid)
             self._advance(tooth, "spoiled", now, reason)
