@@ -50,6 +50,7 @@ class Nat:
         self.random_ports = False
         self.hairpin = None  # or EXTERNAL, INTERNAL
         self.refresh_inbound = True  # Linux does
+        self.checks_first = False  # in a Chain: looks at the TTL before it refreshes
         self.cap = None  # bindings at once; the least recently used makes room
         self.bindings = {}  # (inner port, part of the destination) -> Binding
         self.next_port = 40000
@@ -77,6 +78,11 @@ class Nat:
             living.sort(key=lambda entry: (entry[1].used, entry[1].public))
             living = living[len(living) - self.cap + 1 :]
         self.bindings = dict(living)
+
+    def knows(self, inner, destination, now):
+        """Whether a datagram from the inner port to *destination* finds a binding."""
+        binding = self.bindings.get((inner, _part(destination, self.mapping)))
+        return binding is not None and binding.until > now
 
     def outbound(self, inner, destination, now):
         """The public endpoint that the datagram leaves from."""
@@ -112,3 +118,49 @@ class Nat:
         """The line comes up anew under another public address: every binding is gone."""
         self.addresses = [address]
         self.restart()
+
+
+class Chain:
+    """Boxes in a row, the first nearest to the device: each a Nat, or None for a plain router.
+
+    Has a Nat's calls, and knows what an IP TTL is. A box of the kernel's kind refreshes what it
+    knows and then drops what has no TTL left; it notes a new flow only once it has forwarded it.
+    """
+
+    def __init__(self, boxes):
+        self.boxes = boxes
+        nats = [box for box in boxes if box is not None]
+        for number, nat in enumerate(nats[:-1]):
+            nat.addresses = ["100.64.%d.2" % number]
+        self.addresses = nats[-1].addresses
+        self.hairpin = None
+
+    def outbound(self, inner, destination, now, ttl=64):
+        """The public endpoint that the datagram leaves from; None: it died on its way."""
+        endpoint = (None, inner)
+        for index, box in enumerate(self.boxes):
+            last = ttl - index <= 1
+            if box is not None and last:
+                if box.checks_first or not box.knows(endpoint[1], destination, now):
+                    return None
+            if box is not None:
+                endpoint = box.outbound(endpoint[1], destination, now)
+            if last:
+                return None
+        return endpoint
+
+    def inbound(self, source, public, now, ttl=64):
+        """The inner port that a datagram reaches, or None: filtered, or it died on its way."""
+        for index, box in enumerate(reversed(self.boxes)):
+            last = ttl - index <= 1
+            if box is not None:
+                if last and box.checks_first:
+                    return None
+                port = box.inbound(source, public, now)
+                if port is None:
+                    return None
+                inside = [b for b in self.boxes[: len(self.boxes) - 1 - index] if b is not None]
+                public = (inside[-1].addresses[0] if inside else None, port)
+            if last:
+                return None
+        return public[1]

@@ -94,7 +94,7 @@ class Reflector:
             del self.sip[message.txid]
         reply = [(stun.XOR_MAPPED_ADDRESS, source)]
         if message.has(stun.CONTROL):
-            reply.append((stun.RECEIVED, (64, 0)))
+            reply.append((stun.RECEIVED, (64 - self.world.routers, 0)))
         if message.has(stun.HOLD):
             self._hold(message, source, local, now)
         elif message.has(stun.CONTROL):
@@ -128,6 +128,7 @@ class Reflector:
             if txid in self.holds and self.holds[txid].outcome in (stun.HELD, stun.PUSHED):
                 self.holds[txid].outcome = stun.CANCELED
                 self.world.forget(self._push, self.holds[txid])
+                self.world.forget(self._refresh, self.holds[txid])
         for txid in asked:
             record = self.holds.get(txid) or stun.Record(txid, stun.UNSEEN)
             reply.append((stun.RECORD, record))
@@ -214,10 +215,24 @@ class Reflector:
         if hold.answer:
             record.answers += 1
             self._answer(message.txid, [(stun.XOR_MAPPED_ADDRESS, source)], source, local)
-        for delay in list(message.get(stun.EARLIER, [])) + [hold.delay]:
+        rounds = list(message.get(stun.EARLIER, [])) + [hold.delay]
+        refresh = message.get(stun.REFRESH)
+        if refresh is not None:
+            due = now + refresh.every
+            self.world.at(due, self._refresh, record, local, refresh, due, now + rounds[0])
+        for delay in rounds:
             for copy in range(hold.copies):
                 when = now + delay + 200 * copy
                 self.world.at(when, self._push, record, local, copy, hold, delay)
+
+    def _refresh(self, record, local, refresh, due, first):
+        """*first*: when the first push goes; a repeated request starts other refreshes."""
+        if record.outcome == stun.HELD and due + refresh.every - record.last > 0 and due < first:
+            if (due - record.last) % refresh.every == 0:
+                data = stun.build(stun.INDICATION, record.txid, [(stun.REFRESH, refresh)], KEY)
+                self.world.to_device(data, local, record.mapped, refresh.ttl)
+                due += refresh.every
+                self.world.at(due, self._refresh, record, local, refresh, due, first)
 
     def _push(self, record, local, copy, hold, delay):
         idle = self.world.now - record.last
@@ -251,6 +266,7 @@ class World:
 
     def __init__(self, nat, loss=0, seed=1, delay=DELAY):
         self.nat = nat
+        self.routers = len(nat.boxes) if hasattr(nat, "boxes") else 0
         self.delay = delay
         self.asleep = (0, 0)  # from, to: the device does nothing, datagrams wait for it
         self.now = 1000
@@ -300,7 +316,8 @@ class World:
         self.engines.remove(engine)
 
     def _drain(self, engine):
-        for flow, data, destination in engine.take_sends():
+        for send in engine.take_sends():
+            flow, data, destination = send[:3]
             key = (id(engine), flow)
             if data is None:
                 port = self.inner.pop(key, None)
@@ -313,10 +330,12 @@ class World:
                 if hasattr(engine, "opened"):
                     engine.opened(flow, self._next_inner)
             self.sent += 1
-            self._translate(self.inner[key], data, destination)
+            self._translate(self.inner[key], data, destination, send[3:])
 
-    def _translate(self, inner, data, destination):
-        source = self.nat.outbound(inner, destination, self.now)
+    def _translate(self, inner, data, destination, ttl):
+        source = self.nat.outbound(inner, destination, self.now, *ttl)
+        if source is None:
+            return
         if destination[0] in self.nat.addresses:
             if self.nat.hairpin is not None:
                 shown = source if self.nat.hairpin == EXTERNAL else (INNER, inner)
@@ -333,12 +352,12 @@ class World:
     def _arrive(self, data, source, local):
         self.servers.get(local[0], self.reflector).receive(data, source, local, self.now)
 
-    def to_device(self, data, local, destination):
+    def to_device(self, data, local, destination, *ttl):
         if not self._lost():
-            self.at(self.now + self.delay, self._deliver, data, local, destination)
+            self.at(self.now + self.delay, self._deliver, data, local, destination, *ttl)
 
-    def _deliver(self, data, source, destination):
-        inner = self.nat.inbound(source, destination, self.now)
+    def _deliver(self, data, source, destination, *ttl):
+        inner = self.nat.inbound(source, destination, self.now, *ttl)
         if self.asleep[0] <= self.now < self.asleep[1]:
             self.at(self.asleep[1], self._hand_over, inner, data, source)
         else:

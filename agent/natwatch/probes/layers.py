@@ -37,11 +37,11 @@ _PASSES = 2
 _ATTEMPTS = 2
 _SHARE = 4  # refreshes in the line's lifetime: two may be lost
 _SLOWEST = 20000  # ms between two refreshes
-# How much longer than the longest lifetime found the other hops are asked, in case one of them
-# keeps state after all. A customer's router at hop 1 is so likely that it is asked for longer:
-# the medians of Haetoenen (IMC 2010) end at 181 s.
-_PATIENCE = 1.5
-_PATIENCE_GATEWAY = 200000  # ms
+# A hop where nothing died may be a plain router, or a box with a longer timer than those found: it
+# is asked for so long, since three of four home gateways forget within 180 s (Haetoenen, IMC 2010:
+# medians 90 to 181 s), and as long as the longest that was found.
+_PATIENCE = 185000  # ms
+_NEARLY = 0.95
 _CONTRADICTION = "answers contradict each other"
 _NOT_NEEDED = "not needed any more"
 
@@ -238,11 +238,14 @@ class Layers(Engine):
         room = self.bindings - len(self.teeth.waiting()) - len(hops) * len(controls)
         fine = max(1, min(_FINE, room // len(made) - len(longer)))
         self._ask(made, linear(low, high, _CONTROL, fine), controls, longer)
+        if not self.shortest:
+            for stretch in made:  # if it lives, none of its other answers need be awaited
+                self._add(stretch.row, min(_PATIENCE, self.limit))
 
     def _isolated(self, first, last):
         return self._row(first - 1, max(0, self.path["hops"]["back"] - last))
 
-    def _boundary(self, hop):
+    def _row_at(self, hop):
         """The row of the boundary behind *hop*: everything is refreshed, and nothing twice."""
         if hop not in self._bounds:
             back = max(0, self.path["hops"]["back"] - hop)
@@ -257,7 +260,7 @@ class Layers(Engine):
         hops = sorted(set([hop for stretch in stretches for hop in stretch.boundaries()]))
         for hop in hops:
             for ask in controls:
-                self._add(self._boundary(hop), ask + _CONTROL)
+                self._add(self._row_at(hop), ask + _CONTROL)
         for stretch in stretches:
             for ask in list(asks) + list(longer):
                 self._add(stretch.row, ask)
@@ -282,8 +285,8 @@ class Layers(Engine):
         bracket = stretch.bracket
         waiting = self.teeth.waiting(stretch.row.comb)
         if bracket.hi is None:
-            if not waiting:
-                self._nothing_died(stretch, bracket, now)
+            if not self._busy(stretch):
+                self._nothing_died(stretch, bracket)
             return
         if [tooth for tooth in waiting if tooth.ask < bracket.hi]:
             return
@@ -291,18 +294,20 @@ class Layers(Engine):
             self.teeth.cancel(now, _NOT_NEEDED, stretch.row.comb)
         dead = [t for t in stretch.row.deaths() if t.idle + t.slack == bracket.hi][0]
         proof = self._proof(stretch, dead)
-        if proof is None:
+        awaited = [
+            hop for hop in stretch.boundaries() if self.teeth.waiting(self._row_at(hop).comb)
+        ]
+        if proof is None and awaited:
             return
         single = stretch.first == stretch.last
-        if (
-            bracket.width > _NARROW + dead.slack
-            and stretch.passes < _PASSES
-            and (single or not proof)
-        ):
+        wide = bracket.width > _NARROW + dead.slack and (single or proof is False)
+        if (wide or proof is None) and stretch.passes < _PASSES:
             stretch.passes += 1
             room = max(2, self.bindings - len(self.teeth.waiting()) - 2)
-            asks = linear(bracket.lo, bracket.hi - dead.slack - COPY_SPAN, _STEP, room)
+            asks = linear(bracket.lo, dead.ask, _STEP, room)
             self._ask([stretch], asks, asks[-1:])
+        elif proof is None:
+            self._hide(stretch)
         elif not proof:
             stretch.state = ODD
         elif single:
@@ -323,49 +328,41 @@ class Layers(Engine):
 
     def _control(self, hop, dead):
         """Whether the binding lives once the stretch beside boundary *hop* is refreshed as well."""
-        row = self._boundary(hop)
+        row = self._row_at(hop)
         beside = [t for t in row.spent if t.began - dead.began <= _TOGETHER and t.due >= dead.due]
         if [t for t in beside if t.phase == ALIVE and t.idle >= dead.idle]:
             return True
         # One that died beside it, also if it was asked a shorter silence.
-        if [t for t in row.deaths() if t.due >= dead.began]:
-            return False
-        if not self.teeth.waiting(row.comb):
-            self._ask_again(row, dead.ask + _CONTROL)
-        return None
+        return False if [t for t in row.deaths() if t.due >= dead.began] else None
 
     def _ask_again(self, row, ask):
         row.asked_again += 1
         if row.asked_again <= _PASSES:
             self._add(row, ask)
 
-    def _nothing_died(self, stretch, bracket, now):
+    def _nothing_died(self, stretch, bracket):
         """All that was asked of *stretch* lived, or is unknown."""
-        if bracket.lo < stretch.top:
-            if stretch.row.asked_again < _PASSES:
-                self._ask_again(stretch.row, stretch.top)
-            else:
-                stretch.state = SPENT
-                self._hidden.append((stretch.first, stretch.last))
-        elif bracket.lo >= self._patience(stretch):
-            stretch.state = CLEAR
+        if bracket.lo >= stretch.top:
+            return
+        if stretch.row.asked_again < _PASSES:
+            self._ask_again(stretch.row, stretch.top)
         else:
-            asks = [int(stretch.top * step) for step in _STEPS]
-            asks = [ask for ask in asks if ask < self.limit] or [self.limit]
-            self._ask([stretch], asks, asks)
+            self._hide(stretch)
+
+    def _hide(self, stretch):
+        """What stands in *stretch* cannot be known."""
+        stretch.state = SPENT
+        self._hidden.append((stretch.first, stretch.last))
 
     def _patience(self, stretch):
         """The silence, ms, up to which *stretch* is asked though nothing died there."""
-        longest = max([self._line[1]] + [found[2].hi for found in self._nats])
-        odd = [other.bracket.hi for other in self._stretches if other.state == ODD]
-        longest = max([longest] + odd)
         if self.shortest:
             return self._line[1] + _CONTROL
         if self._expected(stretch):
             return self.limit
-        if stretch.first == 1 and self._outermost()[1] > 1:
-            return min(self.limit, max(int(_PATIENCE * longest), _PATIENCE_GATEWAY))
-        return min(self.limit, int(_PATIENCE * longest))
+        odd = [other.bracket.hi for other in self._stretches if other.state == ODD]
+        longest = max([self._line[1]] + [found[2].hi for found in self._nats] + odd)
+        return min(self.limit, max(int(_NEARLY * longest), _PATIENCE))
 
     def _expected(self, stretch):
         """Whether a box must still be found that hole punching has shown, maybe in *stretch*."""
@@ -377,9 +374,18 @@ class Layers(Engine):
     def _settle(self, now):
         """End, or go on, once it is clear of every stretch what it is."""
         undecided = [stretch for stretch in self._stretches if stretch.state == OPEN]
-        for stretch in undecided:
-            if stretch.bracket.hi is not None or stretch.bracket.lo < self._patience(stretch):
-                return
+        needy = [s for s in undecided if s.bracket.hi is None and s.bracket.lo < self._patience(s)]
+        idle = [s for s in undecided if not self._busy(s)]
+        if [stretch for stretch in needy if stretch in idle]:
+            # Those that need not be asked any more go along: it costs no time.
+            living = [stretch for stretch in idle if stretch.bracket.hi is None]
+            top = max([stretch.top for stretch in living])
+            asks = [int(top * step) for step in _STEPS]
+            asks = [ask for ask in asks if ask < self.limit] or [self.limit]
+            self._ask(living, asks, asks)
+            return
+        if needy or [stretch for stretch in undecided if stretch.bracket.hi is not None]:
+            return
         for stretch in undecided:
             stretch.state = CLEAR
         self._give_up_rest(now)
@@ -387,6 +393,11 @@ class Layers(Engine):
             self._begin_trace(now)
         else:
             self._conclude(now)
+
+    def _busy(self, stretch):
+        """Whether a tooth of *stretch* is awaited, other than the one that only patience asks."""
+        waiting = self.teeth.waiting(stretch.row.comb)
+        return bool([tooth for tooth in waiting if tooth.ask <= stretch.top])
 
     def _conclude(self, now):
         if not self._nats:
