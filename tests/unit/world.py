@@ -330,9 +330,9 @@ class World:
                 if hasattr(engine, "opened"):
                     engine.opened(flow, self._next_inner)
             self.sent += 1
-            self._translate(self.inner[key], data, destination, send[3:])
+            self._translate(self.inner[key], data, destination, *send[3:])
 
-    def _translate(self, inner, data, destination, ttl):
+    def _translate(self, inner, data, destination, *ttl):
         source = self.nat.outbound(inner, destination, self.now, *ttl)
         if source is None:
             return

@@ -52,14 +52,9 @@ class Filtering(Trials):
 
     def __init__(self, session):
         Trials.__init__(self, session)
-        self._step = self._learn
         self._other = ("", 0)
         self._reachable = {}  # name -> None, or the reason why it cannot be asked
         self._round = 0  # of two
-
-    def start(self, now):
-        self._started = now
-        self._pending = [self.questions.ask(0, self.server, now)]
 
     # The steps
 

@@ -7,8 +7,9 @@ ports are kept; elsewhere silence stays unknown. And the line must have been ali
 out together with a plain request on another socket.
 """
 
-from natwatch.probes.filtering import ADDRESS, FILTERED, PASSES, PORT, kind_of
+from natwatch.probes.filtering import ADDRESS, PASSES, PORT, kind_of
 from natwatch.probes.questions import GAPS, ONCE, Inquiry, other_of, text
+from natwatch.probes.trials import FILTERED
 from natwatch.wire import stun
 
 _CHANGES = ((ADDRESS, stun.CHANGE_IP | stun.CHANGE_PORT), (PORT, stun.CHANGE_PORT))

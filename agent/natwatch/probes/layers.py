@@ -117,13 +117,13 @@ class Layers(Engine):
         self.shortest = shortest
         self.phase = None
         self._known = bracket
-        self._line = None  # (lo, hi) ms
+        self._line = bracket
         self._rows = {}  # comb -> Row
         self._bounds = {}  # boundary -> Row
         self._stretches = []
         self._nats = []  # (first, last, Bracket)
         self._hidden = []  # (first, last)
-        self._trace = None  # {boundary: Row} while it runs
+        self._trace = {}  # boundary -> Row
         self._group = []  # the stretches that it is about
         self._attempts = 0
         self._started = self._since = None
@@ -148,10 +148,11 @@ class Layers(Engine):
 
     def _begin(self, now):
         self._since = now
+        self._line = self._known
         self._rows = {}
         self._bounds = {}
         self._stretches, self._nats, self._hidden = [], [], []
-        self._trace = None
+        self._trace = {}
         line = self._row(0, 0)  # comb _LINE
         if self.path["hops"]["back"] is None:
             self._tell_layers(now, "how far away the reflector is could not be measured")
@@ -448,7 +449,7 @@ class Layers(Engine):
             if hops:
                 self._hidden.append((min(hops), max(hops)))
         self.phase = ISOLATE
-        self._trace = None
+        self._trace = {}
         self._settle(now)
 
     # Results

@@ -67,7 +67,6 @@ class Path(Trials):
 
     def __init__(self, session):
         Trials.__init__(self, session)
-        self._step = self._learn
         self._other = ("", 0)
         self._why = None  # the outermost box cannot be looked for, and why
         self._out = None
@@ -76,10 +75,6 @@ class Path(Trials):
         self._ttls = {}  # flow of a punch -> TTL, None: the system's
         self._planned = []  # (when, flow, TTL)
         self._rounds = 0
-
-    def start(self, now):
-        self._started = now
-        self._pending = [self.questions.ask(0, self.server, now)]
 
     def next_timer(self):
         timers = [Trials.next_timer(self)] + [when for when, _, _ in self._planned[:1]]
@@ -164,10 +159,12 @@ class Path(Trials):
     def _back(self):
         """Routers on the way back: of the reflector's TTLs the least that came, less one."""
         reached = self._reached()
-        least = min(reached) if reached else None
+        if not reached:
+            return None
+        least = min(reached)
         if least == 1:
             return 0
-        below = self._tried.get(least - 1) if least is not None else None
+        below = self._tried.get(least - 1)
         # It would have come: the push on the same socket did.
         silent = below is not None and below.phase == ALIVE and not below.reached
         return least - 1 if silent else None
@@ -183,7 +180,8 @@ class Path(Trials):
 
     def _most(self):
         """What stands for a datagram that goes all the way, among the TTLs of punches."""
-        return FARTHEST + 1 if self._out is None else min(FARTHEST, self._out) + 1
+        out = self._out
+        return 1 + (FARTHEST if out is None else min(FARTHEST, out))
 
     def _punch_next(self):
         """The TTLs to try now: all at first, then those of which nothing is known."""

@@ -55,14 +55,14 @@ class Trial:
 class Trials(Inquiry):
     """An engine of plain questions and trials, step by step. *session*: the control flow.
 
-    A subclass sets ``_step``: what to do when no question of ``_pending`` is open. It sets the
-    next step, or leaves it as it is and is called again.
+    ``_step`` is what to do when no question of ``_pending`` is open, ``_learn`` to begin with. A
+    step sets the next one, or leaves it as it is and is called again.
     """
 
     def __init__(self, session):
         Inquiry.__init__(self, session.endpoint, session.random)
         self.session = session
-        self._step = None
+        self._step = self._learn
         self._pending = []
         self._trials = []
         self._flow = 1  # 0 and 1 are for plain questions
@@ -116,6 +116,14 @@ class Trials(Inquiry):
                 return
 
     # For the steps
+
+    def _learn(self, now):
+        """The first step: the first plain question was answered, or was not."""
+        raise NotImplementedError
+
+    def start(self, now):
+        self._started = now
+        self._pending = [self.questions.ask(0, self.server, now)]
 
     def _ready(self, now):
         """(whether trials may be opened, None), or (False, why they never will be)."""
