@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from natwatch import port
-from natwatch.port import classic
+from natwatch.port import child, classic
 
 
-def result(child: Any, seconds: float = 20) -> dict[str, Any]:
+def result(started: Any, seconds: float = 20) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found: dict[str, Any] | None = child.poll(port.now())
+        found: dict[str, Any] | None = started.poll(port.now())
         if found is not None:
             return found
         time.sleep(0.02)
@@ -25,7 +25,7 @@ def result(child: Any, seconds: float = 20) -> dict[str, Any]:
 
 
 def script(text: str, deadline: int = 10000) -> Any:
-    return classic.Child([sys.executable, "-c", text], port.now() + deadline)
+    return child.Child([sys.executable, "-c", text], port.now() + deadline, "pystun3")
 
 
 def gone(pid: int) -> bool:
@@ -40,31 +40,33 @@ def gone(pid: int) -> bool:
         ("print('[1]')", {"error": "pystun3 ended without a result"}),
         ("print('no json')", {"error": "pystun3 ended without a result"}),
         ("raise SystemExit(1)", {"error": "pystun3 ended without a result"}),
+        ("print('[' * 4000)", {"error": "pystun3 ended without a result"}),
+        ("print('{}' + ' ' * 5000)", {"error": "pystun3 ended without a result"}),
         ("while True: print('x' * 1000)", {"error": "pystun3 ended without a result"}),
     ],
 )
 def test_whatever_a_child_prints_becomes_a_result(text: str, found: dict[str, Any]) -> None:
-    child = script(text)
-    assert result(child) == found
-    assert gone(child._process.pid)
+    started = script(text)
+    assert result(started) == found
+    assert gone(started._process.pid)
 
 
 def test_a_child_that_does_not_end_is_killed_and_reaped_at_its_deadline() -> None:
-    child = script("import time; print('{', flush=True); time.sleep(60)", deadline=1000)
+    started = script("import time; print('{', flush=True); time.sleep(60)", deadline=1000)
     begun = time.monotonic()
-    assert result(child) == {"error": "pystun3 did not end in time"}
+    assert result(started) == {"error": "pystun3 did not end in time"}
     assert 0.9 < time.monotonic() - begun < 5
-    assert gone(child._process.pid)
+    assert gone(started._process.pid)
 
 
 def test_polling_never_waits() -> None:
-    child = script("import time; time.sleep(60)")
+    started = script("import time; time.sleep(60)")
     begun = time.monotonic()
     for _ in range(100):
-        assert child.poll(port.now()) is None
+        assert started.poll(port.now()) is None
     assert time.monotonic() - begun < 1
-    child.close()
-    assert gone(child._process.pid)
+    started.close()
+    assert gone(started._process.pid)
 
 
 @pytest.fixture
@@ -122,16 +124,16 @@ def test_answers_that_pystun3_would_ask_for_for_ever_end_at_the_deadline(
     server: Callable[[Callable[[bytes], bytes]], int],
 ) -> None:
     number = server(mapped_elsewhere)
-    child = classic.start(("127.0.0.1", number), "127.0.0.1", port.now(), deadline=3000)
-    assert result(child) == {"error": "pystun3 did not end in time"}
-    assert gone(child._process.pid)
+    started = classic.start(("127.0.0.1", number), "127.0.0.1", port.now(), deadline=3000)
+    assert result(started) == {"error": "pystun3 did not end in time"}
+    assert gone(started._process.pid)
 
 
 def test_a_silent_server_is_blocked_after_its_four_datagrams() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        child = classic.start(silent.getsockname(), "127.0.0.1", port.now())
-        assert result(child) == {"type": "Blocked", "external": None}
+        started = classic.start(silent.getsockname(), "127.0.0.1", port.now())
+        assert result(started) == {"type": "Blocked", "external": None}
 
 
 def test_a_source_address_that_is_not_ours_is_told() -> None:
@@ -142,6 +144,6 @@ def test_a_source_address_that_is_not_ours_is_told() -> None:
 def test_a_child_that_cannot_be_started_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result(classic.start(("127.0.0.1", 9), None, 0)) == {"error": "no route to 127.0.0.1"}
     monkeypatch.setattr(sys, "executable", "/nonexistent")
-    child = classic.start(("127.0.0.1", 9), "127.0.0.1", 0)
-    assert result(child) == {"error": "pystun3 cannot be started: error 2"}
-    child.close()
+    started = classic.start(("127.0.0.1", 9), "127.0.0.1", 0)
+    assert result(started) == {"error": "pystun3 cannot be started: error 2"}
+    started.close()

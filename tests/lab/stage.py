@@ -21,7 +21,7 @@ from natwatch.wire.auth import device_key
 from natwatch_provider.registrar.kamailio import Binding, Kamailio, RegistrarError
 from natwatch_provisioning.authority import Authority
 from natwatch_provisioning.broker import write_configuration
-from tests.lab import adapter, kamailio
+from tests.lab import adapter, kamailio, miniupnpd
 from tests.lab.lab import Lab, LabError
 from tests.lab.topology import BROKER, REFLECTOR_A, REFLECTOR_B, REGISTRAR
 
@@ -228,6 +228,13 @@ class Stage:
         argv = adapter.write(self.folder / "adapter", settings)
         process = self.spawn("adapter", "adapter", argv)
         self.expect("adapter", adapter.READY, 20)
+        return process
+
+    def start_miniupnpd(self) -> subprocess.Popen[Any]:
+        """UPnP IGD, NAT-PMP and PCP on the customer's router: see miniupnpd.py on what it tells."""
+        argv = miniupnpd.write(self.folder / "miniupnpd", self.lab, self.lab.router)
+        process = self.spawn("miniupnpd", self.lab.router.host, argv)
+        self.expect("miniupnpd", miniupnpd.READY, 20)
         return process
 
     # What can be seen

@@ -13,6 +13,7 @@ REGISTRAR = "109.69.176.150"  # a real one's: 5060 of the reflector's two is the
 PHONE = "192.168.1.20"
 ADAPTER = "192.168.1.30"  # the customer's SIP adapter, where it is a host of its own
 PUBLIC = "203.0.113.9"  # the outermost NAT's address, as the provider sees it
+ROUTABLE = "109.69.176.9"  # public, where a program must not take it for documentation's (RFC 5737)
 PUBLIC_POOL = (PUBLIC, "203.0.113.10", "203.0.113.11")  # of a UserNat that has several
 BRIDGE = "lan"  # joins the hosts of one segment, on the router
 
@@ -91,6 +92,12 @@ HOME = Topology(
     ),
     nats=("router",),
     addresses=_PROVIDER,
+)
+
+# HOME for miniupnpd, which calls forwarding impossible behind PUBLIC.
+HOME_ROUTABLE = replace(
+    HOME,
+    links=(HOME.links[0], Link("router", f"{ROUTABLE}/25", "provider", "109.69.176.1/25")),
 )
 
 CARRIER = Topology(

@@ -17,6 +17,7 @@ stun                                stun-client
 baresip                             baresip-core
 kamailio                            kamailio
 dnsmasq                             dnsmasq-base
+miniupnpd                           miniupnpd-nftables
 shellcheck                          shellcheck
 gpgv                                gpgv
 /usr/share/keyrings/debian-archive-keyring.gpg  debian-archive-keyring

@@ -1,6 +1,8 @@
 """What /proc and resolv.conf say, read on machines of either byte order; lines that are odd."""
 
+import os
 import socket
+import sys
 
 from natwatch.port import network
 from natwatch.wire.ipv4 import number_of
@@ -98,6 +100,88 @@ def test_an_address_is_on_the_segment_if_its_best_route_has_no_gateway():
             for ordered in (lines, list(reversed(lines))):
                 found = network.direct(["Iface\tDestination\n"] + ordered, address, byteorder)
                 assert found is expected, (name, byteorder, found)
+
+
+TWO = HOME + (("109.69.176.128", "192.168.1.9", 3, 0, "/25"), ("10.0.0.0", None, 1, 0, "/8"))
+GATEWAYS = (
+    ("the default route", HOME, "203.0.113.5", "192.168.1.1"),
+    ("a longer prefix has another", TWO, "109.69.176.130", "192.168.1.9"),
+    ("beside it", TWO, "109.69.176.1", "192.168.1.1"),
+    ("a neighbour", HOME, PHONE, None),
+    ("a tunnel without a gateway", TWO, "10.1.2.3", None),
+    ("forbidden", HOME + (("203.0.113.5", "192.168.1.1", 0x207, 0, "/32"),), "203.0.113.5", None),
+    ("no route", HOME[1:], "203.0.113.5", None),
+    ("no address", HOME, "sip.example", None),
+)  # fmt: skip
+
+
+def test_the_gateway_on_the_way_is_that_of_the_best_route():
+    for name, routes, address, expected in GATEWAYS:
+        for byteorder in ("little", "big"):
+            lines = [printed(route, byteorder) for route in routes]
+            for ordered in (lines, list(reversed(lines))):
+                found = network.gateway_on_route(ordered, address, byteorder)
+                assert found == expected, (name, byteorder, found)
+
+
+def with_routes(routes, own, act):
+    """Call *act* on a machine with these *routes* and *own* addresses."""
+    path = "/tmp/natwatch-routes-%s" % os.urandom(6).hex()
+    with open(path, "w") as lines:
+        lines.write("Iface\tDestination\n")
+        for route in routes:
+            lines.write(printed(route, sys.byteorder))
+    usual = network._ROUTES, network.own_addresses, network.local_address
+    network._ROUTES = path
+    network.own_addresses = lambda: list(own)
+    network.local_address = lambda destination: None
+    try:
+        act()
+    finally:
+        network._ROUTES, network.own_addresses, network.local_address = usual
+        os.remove(path)
+
+
+def test_there_is_no_gateway_on_the_way_to_the_machine_itself():
+    # The table for the machine's own addresses is another, which /proc/net/route does not show.
+    own = ["127.0.0.1", "198.51.100.7"]
+
+    def act():
+        assert network.gateway_towards("203.0.113.5") == "192.168.1.1"
+        for address in ("127.0.0.1", "127.9.9.9", "0.0.0.0", "198.51.100.7", PHONE, "sip", None):
+            assert network.gateway_towards(address) is None, address
+        network.local_address = lambda destination: destination
+        assert network.gateway_towards("203.0.113.5") is None
+
+    with_routes(HOME, own, act)
+
+
+def test_without_a_route_table_there_is_no_gateway_on_the_way():
+    usual = network._ROUTES
+    network._ROUTES = "/nowhere/route"
+    try:
+        assert network.gateway_towards("203.0.113.5") is None
+        assert network.source_towards("203.0.113.5", "192.168.1.1") in (
+            [None] + network.own_addresses() + [network.local_address("203.0.113.5")]
+        )
+    finally:
+        network._ROUTES = usual
+
+
+def test_the_own_address_is_that_on_the_gateways_segment_where_nobody_else_can_tell():
+    for name, own, expected in (
+        ("one of two", ["127.0.0.1", "10.0.0.1", "192.168.1.20"], "192.168.1.20"),
+        ("two on one segment", ["192.168.1.20", "192.168.1.21"], None),
+        ("the only one", ["127.0.0.1", "10.0.0.1"], "10.0.0.1"),
+        ("none there", ["10.0.0.1", "10.0.0.2"], None),
+        ("none", [], None),
+    ):
+
+        def act():
+            found = network.source_towards("203.0.113.5", "192.168.1.1")
+            assert found == expected, (name, found)  # noqa: B023
+
+        with_routes(HOME, own, act)
 
 
 def test_odd_lines_of_the_route_table_are_no_routes():

@@ -7,87 +7,24 @@ on others, so it runs in a child process, and only where there are child process
 """
 
 import json
-import os
 import sys
 
-from natwatch import port
 from natwatch.diagnosis.classic import name_of_pystun3
+from natwatch.port import child
 
 DEADLINE = 60000  # ms; four tests of four datagrams, 2 s each, are 32 s
 _PATIENCE = 2  # s for an answer to one datagram, as pystun3 itself has it
-_LONGEST = 4096  # bytes of a child's output; more is not our line
 
 
 def start(server, source, now, deadline=DEADLINE):
     """A Child that asks *server*, (address, port), from *source*; None: unsupported here.
 
-    *source* is None where the machine has no route to *server*.
+    *source* is None where the machine has no route to *server*, or nobody can tell.
     """
-    if port.interpreter == "micropython":
-        return None
     if source is None:
-        return NoChild("no route to %s" % server[0])
-    argv = [sys.executable, "-m", "natwatch.port.classic", server[0], str(server[1]), source]
-    try:
-        return Child(argv, now + deadline)
-    except OSError as error:  # no memory for a process, no descriptor is left
-        return NoChild("pystun3 cannot be started: error %s" % error.errno)
-
-
-class NoChild:
-    """Stands for a Child that could not be started, and tells why."""
-
-    def __init__(self, reason):
-        self._reason = reason
-
-    def poll(self, _now):
-        return {"error": self._reason}
-
-    def close(self):
-        """There is nothing to end."""
-
-
-class Child:
-    """The process *argv*, killed at *end* (ms). Nothing here waits for it."""
-
-    def __init__(self, argv, end):
-        import subprocess  # here, because MicroPython has none
-
-        self._end = end
-        self._output = b""
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        os.set_blocking(self._process.stdout.fileno(), False)
-
-    def poll(self, now):
-        """What the program printed, once it has ended; None until then."""
-        while len(self._output) <= _LONGEST:
-            # A raw read: a buffered one would wait for more than there is.
-            data = self._process.stdout.raw.read(_LONGEST)
-            if data is None:
-                if now < self._end:
-                    return None
-                self.close()
-                return {"error": "pystun3 did not end in time"}
-            if not data:
-                break
-            self._output += data
-        self.close()
-        try:
-            found = json.loads(self._output)
-        except ValueError:
-            found = None
-        return found if isinstance(found, dict) else {"error": "pystun3 ended without a result"}
-
-    def close(self):
-        """End the process, if it has not ended, and leave nothing of it behind."""
-        self._process.kill()
-        self._process.stdout.close()
-        self._process.wait()
+        return child.NoChild("no route to %s" % server[0]) if child.supported() else None
+    argv = child.python("natwatch.port.classic", server[0], str(server[1]), source)
+    return child.start(argv, now + deadline, "pystun3")
 
 
 def ask(server, source):
@@ -116,9 +53,7 @@ def ask(server, source):
 
 
 def main(arguments):
-    import signal
-
-    signal.alarm(DEADLINE // 1000)  # should the daemon that started us be gone
+    child.end_within(DEADLINE)
     server, number, source = arguments
     print(json.dumps(ask((server, int(number)), source)))
 

@@ -4,7 +4,7 @@ import socket
 import sys
 
 from natwatch import port
-from natwatch.wire.ipv4 import number_of
+from natwatch.wire.ipv4 import number_of, text_of
 
 _ROUTES = "/proc/net/route"  # Linux; one line a route
 _UP, _GATEWAY, _REJECT = 1, 2, 0x200  # RTF_UP, RTF_GATEWAY, RTF_REJECT
@@ -59,32 +59,97 @@ def on_segment(address):
 def direct(lines, address, byteorder):
     """Whether the route that the *lines* of /proc/net/route have for *address* needs no gateway.
 
-    Of several that cover it the longest prefix wins, then the lowest metric. None if none does.
+    None if there is no route.
     """
+    best = _best(lines, address, byteorder)
+    return None if best is None else not best.flags & (_GATEWAY | _REJECT)
+
+
+def gateway_towards(destination):
+    """The gateway on the route to *destination*, an address.
+
+    None where there is no gateway on it, which includes this machine itself, or it is unknown.
+    """
+    number = number_of(destination)
+    local = local_address(destination)
+    if number is None or number >> 24 in (0, 127) or destination in own_addresses() + [local]:
+        return None
+    try:
+        with open(_ROUTES) as routes:
+            return gateway_on_route(routes, destination, sys.byteorder)
+    except (OSError, ValueError):
+        return None
+
+
+def gateway_on_route(lines, address, byteorder):
+    """The gateway of the route that the *lines* of /proc/net/route have for *address*, or None."""
+    best = _best(lines, address, byteorder)
+    if best is None or best.flags & _REJECT or not best.flags & _GATEWAY:
+        return None
+    return text_of(best.gateway)
+
+
+def source_towards(destination, gateway):
+    """The machine's own address in what it sends to *destination* through *gateway*, or None.
+
+    Where the kernel cannot be asked: its only address, or its only one on the gateway's segment.
+    """
+    found = address_towards(destination)
+    if found is None:
+        try:
+            with open(_ROUTES) as routes:
+                found = own_on_segment(routes, gateway, own_addresses(), sys.byteorder)
+        except (OSError, ValueError):
+            pass
+    return found
+
+
+def own_on_segment(lines, neighbour, own, byteorder):
+    """The one address of *own* on the segment of *neighbour* by the *lines* of /proc/net/route."""
+    best = _best(lines, neighbour, byteorder)
+    if best is None or best.flags & (_GATEWAY | _REJECT):
+        return None
+    there = [one for one in own if number_of(one) & best.mask == best.network]
+    return there[0] if len(there) == 1 else None
+
+
+class _Route:
+    """``network``, ``mask`` and ``gateway`` are numbers."""
+
+    def __init__(self, network, gateway, flags, metric, mask):
+        self.network = network
+        self.gateway = gateway
+        self.flags = flags
+        self.metric = metric
+        self.mask = mask
+
+
+def _best(lines, address, byteorder):
+    """The _Route for *address*: of several that cover it the one with the longest prefix, then
+    the one with the lowest metric. None if none does."""
     wanted = number_of(address)
-    best = None  # (ones in the mask, -metric, needs no gateway)
+    best = rank = None
     for line in lines:
         route = _route(line, byteorder)
-        if route is None or wanted is None or wanted & route[1] != route[0]:
+        if route is None or wanted is None or wanted & route.mask != route.network:
             continue
-        _, mask, flags, metric = route
-        found = (bin(mask).count("1"), -metric, not flags & (_GATEWAY | _REJECT))
-        if best is None or found[:2] > best[:2]:
-            best = found
-    return None if best is None else best[2]
+        found = (bin(route.mask).count("1"), -route.metric)
+        if best is None or found > rank:
+            best, rank = route, found
+    return best
 
 
 def _route(line, byteorder):
-    """(network, mask, flags, metric) of one *line*, None if it is no route that is up."""
+    """The _Route of one *line*, None if it is no route that is up."""
     fields = line.split()
     if len(fields) < 8:
         return None
     try:
-        network, mask = [_number(fields[index], byteorder) for index in (1, 7)]
+        network, gateway, mask = [_number(fields[index], byteorder) for index in (1, 2, 7)]
         flags, metric = int(fields[3], 16), int(fields[6])
     except ValueError:
         return None
-    return (network, mask, flags, metric) if flags & _UP else None
+    return _Route(network, gateway, flags, metric, mask) if flags & _UP else None
 
 
 def _number(text, byteorder):

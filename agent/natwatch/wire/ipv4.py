@@ -14,6 +14,12 @@ def number_of(address):
     return number
 
 
+def text_of(number):
+    """The address of a 32-bit *number*."""
+    parts = [number >> shift & 255 for shift in (24, 16, 8, 0)]
+    return "%d.%d.%d.%d" % tuple(parts)
+
+
 def network_of(text):
     """(first, last) address of a network such as 192.0.2.0/24 as numbers, None if it is none."""
     address, slash, length = text.partition("/") if isinstance(text, str) else ("", "", "")
