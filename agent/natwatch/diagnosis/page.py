@@ -1,15 +1,17 @@
 """The report of a check as one HTML file to mail: no script, nothing fetched from anywhere."""
 
 from natwatch.diagnosis import texts
-from natwatch.diagnosis.facts import bracket_text, facts
+from natwatch.diagnosis.facts import facts
 from natwatch.diagnosis.report import (
     MARKS,
     about_text,
     finding_text,
     left_out_text,
     state_text,
+    step_text,
     worst_first,
 )
+from natwatch.diagnosis.texts import bracket_text
 from natwatch.document import plain
 
 _COLOURS = {"ready": "#1a7f37", "findings": "#c62828", "unknown": "#9a6700"}
@@ -86,7 +88,7 @@ def _steps(result, language):
     rows = [
         "<li>%s <code>%s</code></li>"
         % (
-            escape(texts.say(texts.ADVICE, step["step"], language, step["values"])),
+            escape(step_text(step, language)),
             step["requirement"],
         )
         for step in result["advice"]
