@@ -1,6 +1,6 @@
 """Results into findings, requirements, a verdict and words: tables, on both interpreters."""
 
-from test_combine import BEHIND_CARRIER, HOME, INNER_SHORT, ONE, OUTER_SHORT, both
+from test_combine import HOME, INNER_SHORT, OUTER_SHORT
 from test_combine import told as heard
 from test_profile import GOOD
 
@@ -609,66 +609,3 @@ def of_layers(layer, evidence, short=False, place=HOME, **changes):
     if short:
         changes["lifetimes"] = {key: lifetime(14.5, 15.4) for key in (SIP, ONEWAY, STUN)}
     return told(layers=combine(layer, evidence, place), **changes)
-
-
-def steps(result):
-    return [step["step"] for step in result["advice"]]
-
-
-def test_the_short_box_is_named_and_only_its_owner_is_sent_for():
-    shared = heard(upnp="100.64.7.2", model="X1", maker="ACME")
-    for layer, evidence, code, expected, words in (
-        (ONE, None, "layers.router.short", ["router timer", "forwarding one", "forward all"],
-         "customer's router, update or replace it: router (hop 1) forgets after 14.4-15.4 s."),
-        (INNER_SHORT, shared, "layers.router.short",
-         ["router timer", "forwarding carrier", "forward all several"],
-         "router ACME X1 (hop 1) forgets after 14.4-15.4 s; carrier's NAT (hop 2): 59.5-60.6 s."),
-        (OUTER_SHORT, shared, "layers.carrier.short",
-         ["carrier timer", "forwarding carrier", "forward all several"],
-         "tell the access provider: carrier's NAT (hop 2) forgets after 14.4-15.4 s; router ACME"),
-        (OUTER_SHORT, None, "layers.outer.short",
-         ["outer timer", "forwarding outer", "forward all several"],
-         "another NAT (hop 2) forgets after 14.4-15.4 s; router (hop 1): 59.5-60.6 s."),
-    ):  # fmt: skip
-        result = of_layers(layer, evidence, short=True)
-        assert code in codes(result) and "nat.binding.short" in codes(result), codes(result)
-        assert steps(result) == expected, (code, steps(result))
-        assert state(result, "R6") == "not met" and result["verdict"] == "findings"
-        text = "\n".join(lines(result, PROFILE, "en"))
-        assert words in text, text
-        assert "%(" not in text + "\n".join(lines(result, PROFILE, "ru"))
-    result = of_layers(ONE, None, short=True, place=BEHIND_CARRIER)
-    assert "carrier timer" in steps(result), steps(result)
-
-
-def test_two_nats_that_keep_bindings_long_enough_are_left_alone():
-    result = of_layers(INNER_SHORT, heard(upnp="100.64.7.2"))
-    assert codes(result) == ["layers.shorter", "layers.several"], codes(result)
-    assert result["verdict"] == "ready" and result["advice"] == [], result["advice"]
-    assert state(result, "R6") == "noted"
-    assert codes(of_layers(ONE, None)) == []
-
-
-def test_where_sources_differ_no_number_of_nats_is_advised_from():
-    result = of_layers(OUTER_SHORT, heard(upnp="203.0.113.9"), short=True)
-    assert "layers.disagree" in codes(result) and "layers.several" not in codes(result)
-    assert "forwarding" in steps(result) and "forward all" in steps(result), steps(result)
-    text = "\n".join(lines(result, PROFILE, "en"))
-    assert "Timers: two" in text and "The router by UPnP: one" in text, text
-
-
-def test_a_router_that_tells_of_an_outer_nat_is_enough_for_the_advice_on_forwards():
-    for external, step in (("100.64.7.2", "forwarding carrier"), ("10.1.2.3", "forwarding outer")):
-        result = of_layers(both(None), heard(upnp=external), short=True)
-        assert step in steps(result) and "router timer" not in steps(result), steps(result)
-
-
-def test_the_boxes_and_the_evidence_are_among_the_facts():
-    result = of_layers(INNER_SHORT, heard(upnp="100.64.7.2"))
-    for text in ("\n".join(lines(result, PROFILE, "en")), page(result, PROFILE, "en")):
-        for words in (
-            "NATs on the way: two",
-            "router (hop 1): stream 29.4-30.6 s, replied 14.4-15.4 s, outer address 100.64.7.2",
-            "The router by UPnP: at least two: its outer address 100.64.7.2",
-        ):
-            assert words in text, text

@@ -12,6 +12,8 @@ from natwatch.document import plain
 from natwatch.probes.addressing import CARRIER, kind_of
 
 ROUTER, CARRIERS, OUTER, FIREWALL = "router", "carrier", "outer", "firewall"
+# The findings that name a box which forgets too soon.
+SHORT = ("layers.router.short", "layers.carrier.short", "layers.outer.short")
 _LONGEST_NAME = 64  # characters of a model; its maker wrote it
 _SLACK = 1.0  # s between two measurements of one timer
 
@@ -230,7 +232,12 @@ def count_text(text, language):
 
 def box_text(box, language):
     """router ACME X1 (hop 1)."""
-    return "%s (%s)" % (_named(box, language), hops_text(box, language))
+    return "%s (%s)" % (named(box, language), hops_text(box, language))
+
+
+def named(box, language):
+    """router ACME X1."""
+    return say(LAYERS, box["owner"], language) + (" " + box["model"] if box["model"] else "")
 
 
 def hops_text(one, language):
@@ -240,10 +247,15 @@ def hops_text(one, language):
 
 def box_line(box, language):
     """A box with its lifetimes and its outer address."""
+    return "%s: %s" % (box_text(box, language), ", ".join(figures_of(box, language)))
+
+
+def figures_of(box, language):
+    """[stream 29.4-30.6 s, …, outer address 100.64.7.2]: what is known of a box."""
     parts = ["%s %s" % (state, _seconds(box[state], language)) for state in STATES if box[state]]
     if box["address"] is not None:
         parts.append("%s %s" % (say(LAYERS, "outside", language), box["address"]))
-    return box_text(box, language) + (": " + ", ".join(parts) if parts else "")
+    return parts
 
 
 def stretch_text(stretch, language):
@@ -310,7 +322,7 @@ def _table(combined, language):
     for place in sorted(places, key=lambda one: (one["first"], one["last"])):
         row = [_range_text([place["first"], place["last"]])]
         if "owner" in place:
-            row.append(_named(place, language))
+            row.append(named(place, language))
             row += [_figures(place[state]) if place[state] else "?" for state in STATES]
             row.append(place["address"] or "")
         else:
@@ -324,10 +336,6 @@ def _table(combined, language):
         "  ".join([cell + " " * (wide[i] - len(cell)) for i, cell in enumerate(row)]).rstrip()
         for row in rows
     ]
-
-
-def _named(box, language):
-    return say(LAYERS, box["owner"], language) + (" " + box["model"] if box["model"] else "")
 
 
 def _what_of(stretch, language):

@@ -156,25 +156,25 @@ FINDINGS = {
     ),
     "layers.router.short": (
         "It is the router that forgets too soon: %(box)s after %(lifetime)s (%(state)s)%(others)s.",
-        "Слишком рано забывает маршрутизатор: %(box)s, %(lifetime)s (%(state)s)%(others)s.",
+        "Слишком рано забывает маршрутизатор: %(box)s через %(lifetime)s (%(state)s)%(others)s.",
     ),
     "layers.carrier.short": (
         "It is the access provider that forgets too soon, not the customer's router: %(box)s after"
         " %(lifetime)s (%(state)s)%(others)s.",
-        "Слишком рано забывает провайдер доступа, а не маршрутизатор клиента: %(box)s, %(lifetime)s"
-        " (%(state)s)%(others)s.",
+        "Слишком рано забывает провайдер доступа, а не маршрутизатор клиента: %(box)s через"
+        " %(lifetime)s (%(state)s)%(others)s.",
     ),
     "layers.outer.short": (
         "It is not the first router that forgets too soon: %(box)s after %(lifetime)s"
         " (%(state)s)%(others)s. Nobody can tell from here whether it is the access provider's or"
         " another router of the customer's.",
-        "Слишком рано забывает не первый маршрутизатор: %(box)s, %(lifetime)s"
+        "Слишком рано забывает не первый маршрутизатор: %(box)s через %(lifetime)s"
         " (%(state)s)%(others)s. Провайдера он или клиента, отсюда не видно.",
     ),
     "layers.shorter": (
         "Of several boxes that keep state the first to forget is this: %(box)s after %(lifetime)s"
         " (%(state)s)%(others)s.",
-        "Из нескольких устройств, хранящих привязки, первым забывает %(box)s: %(lifetime)s"
+        "Из нескольких устройств, хранящих привязки, первым забывает %(box)s через %(lifetime)s"
         " (%(state)s)%(others)s.",
     ),
     "layers.several": (
@@ -302,13 +302,13 @@ ADVICE = {
         "Raise the UDP timeout in the customer's router, update or replace it: %(box)s forgets"
         " after %(lifetime)s%(others)s.",
         "Увеличьте тайм-аут UDP в маршрутизаторе клиента, обновите или замените его: %(box)s"
-        " забывает, время %(lifetime)s%(others)s.",
+        " забывает через %(lifetime)s%(others)s.",
     ),
     "carrier timer": (
         "Leave the customer's router as it is and tell the access provider: %(box)s forgets after"
         " %(lifetime)s%(others)s. RFC 4787 wants at least 120 s.",
-        "Маршрутизатор клиента менять не нужно, обратитесь к провайдеру доступа: %(box)s забывает,"
-        " время %(lifetime)s%(others)s. RFC 4787 требует не менее 120 с.",
+        "Маршрутизатор клиента менять не нужно, обратитесь к провайдеру доступа: %(box)s забывает"
+        " через %(lifetime)s%(others)s. RFC 4787 требует не менее 120 с.",
     ),
     "outer timer": (
         "See whether a second router of the customer's stands in front of the first. If so raise"
@@ -316,7 +316,7 @@ ADVICE = {
         " %(lifetime)s%(others)s.",
         "Проверьте, нет ли у клиента второго маршрутизатора перед первым. Если есть, увеличьте его"
         " тайм-аут UDP или уберите его, если нет, обратитесь к провайдеру доступа: %(box)s"
-        " забывает, время %(lifetime)s%(others)s.",
+        " забывает через %(lifetime)s%(others)s.",
     ),
     "forwarding one": (
         "As a last resort forward the SIP port in use to the phone.",
