@@ -1,6 +1,6 @@
 """The boxes on the way in the check's report: findings, advice, facts and the picture."""
 
-from test_combine import BEHIND_CARRIER, INNER_SHORT, ONE, OUTER_SHORT, both
+from test_combine import BARE, BEHIND_CARRIER, INNER_SHORT, ONE, OUTER_SHORT, both
 from test_combine import told as heard
 from test_findings import PROFILE, alg, codes, media, of_layers, state, told, way
 
@@ -44,6 +44,13 @@ def test_two_nats_that_keep_bindings_long_enough_are_left_alone():
     assert result["verdict"] == "ready" and result["advice"] == [], result["advice"]
     assert state(result, "R6") == "noted"
     assert codes(of_layers(ONE, None)) == []
+
+
+def test_of_two_firewalls_the_short_one_is_told_and_no_nat_is_blamed():
+    result = of_layers(INNER_SHORT, None, short=True, place=BARE)
+    assert codes(result) == ["nat.binding.short", "layers.shorter"], codes(result)
+    assert steps(result) == ["forwarding", "forward all"], steps(result)
+    assert "Boxes that keep state: two" in lines(result, PROFILE, "en")
 
 
 def test_where_sources_differ_no_number_of_nats_is_advised_from():
@@ -108,6 +115,9 @@ def test_the_path_is_dotted_where_nothing_is_known():
         ("link unknown", "hop 5-6: could not be known"),
         ("link", ""),
     ], links
+    stream["outermost"] = None
+    links = places(page(of_layers(both(stream), None), PROFILE, "en"))
+    assert links[-4][0] == "link unknown" and links[-3][0] == "place", links
 
 
 def test_without_boxes_the_path_has_its_four_places():

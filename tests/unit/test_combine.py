@@ -163,6 +163,15 @@ def test_states_that_differ_in_number_are_told_and_the_boxes_of_both_counted():
     assert "stream 1, replied 2" in "\n".join(lines(found, "en"))
 
 
+def test_a_state_that_ended_early_with_more_boxes_leaves_their_number_open():
+    layer = both(
+        result([box(1, 1, 29.4, 30.6)]),
+        result([box(1, 1, 14.4, 15.4), box(2, 2, 59.5, 60.6)], complete=False),
+    )
+    found = combine(layer, None, HOME)
+    assert found["complete"] is False and says(found)["timers"] == "at least two", found
+
+
 def test_a_box_that_may_be_either_of_two_leaves_it_open():
     layer = both(
         result([box(1, 1, 29.4, 30.6), box(2, 2, 60, 61)]), result([box(1, 2, 14.4, 15.4)])
@@ -302,8 +311,11 @@ def test_model_and_outer_addresses_are_the_boxes_own():
     ):
         found = combine(ONE, told(upnp=PUBLIC, maker=maker, model=model), HOME)
         assert found["boxes"][0]["model"] == expected, found["boxes"]
-    differing = combine(ONE, told(upnp=PUBLIC, pcp=SHARED), HOME)
+    differing = combine(ONE, told(upnp="10.1.2.3", pcp=SHARED), HOME)
     assert differing["boxes"][0]["address"] == PUBLIC  # the reflector's, since the router's differ
+    open_end = both(result([box(1, 1, 29.4, 30.6)], complete=False))
+    for layer, place in ((open_end, HOME), (ONE, BARE), (ONE, None)):
+        assert combine(layer, None, place)["boxes"][0]["address"] is None, (layer, place)
 
 
 def test_findings_name_the_box_that_the_keepalive_is_lost_to():
@@ -332,6 +344,10 @@ def test_a_box_that_outlives_the_line_is_not_blamed_for_it():
 
 
 def test_states_with_different_short_boxes_are_both_told():
+    both_guilty = both(INNER_SHORT["replied"], OUTER_SHORT["replied"])
+    found = judge(combine(both_guilty, None, HOME), ADVICE, True)
+    codes = [code for code, _ in found]
+    assert codes == ["layers.outer.short", "layers.router.short", "layers.several"], codes
     layer = both(INNER_SHORT["stream"], OUTER_SHORT["replied"])
     found = judge(combine(layer, None, HOME), ADVICE, False)
     shorter = [(e["state"], e["box"]["first"]) for code, e in found if code == "layers.shorter"]

@@ -58,7 +58,7 @@ def combine(layers, evidence, addressing, configured=None):
 def nats(combined):
     """(least, most) number of NATs by all sources, most None: no end; None where they say
     nothing, or differ."""
-    if combined is None or combined["agree"] is False:
+    if combined is None:
         return None
     counted = combined["evidence"]
     if [box for box in combined["boxes"] if box["owner"] == FIREWALL]:
@@ -82,7 +82,7 @@ def judge(combined, advice, lost):
             continue
         box = combined["boxes"][index]
         guilty = lost and advice["hi"] is not None and box[state][0] < advice["hi"]
-        if guilty and not shown and box["owner"] != FIREWALL:
+        if guilty and box["owner"] != FIREWALL:
             found.append(("layers.%s.short" % box["owner"], _compared(combined, index, state)))
         elif len(combined["boxes"]) > 1:
             found.append(("layers.shorter", _compared(combined, index, state)))
