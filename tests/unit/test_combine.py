@@ -4,7 +4,8 @@ import json
 
 from natwatch.diagnosis import layers, sources
 from natwatch.diagnosis.boxes import merged
-from natwatch.diagnosis.layers import combine, judge, lines, nats
+from natwatch.diagnosis.layers import combine, judge, nats
+from natwatch.diagnosis.layers_lines import lines
 from natwatch.diagnosis.layers_texts import EVIDENCE, LAYERS
 from natwatch.probes.addressing import addressing
 
@@ -107,6 +108,7 @@ def test_each_line_is_told_as_it_is():
         ("the probe has a carrier's address", ONE, None, BEHIND_CARRIER, ["carrier"], 0),
         ("a router that deals such addresses", ONE, told(upnp=PUBLIC), BEHIND_CARRIER,
          ["router"], 0),
+        ("a carrier that speaks PCP", ONE, told(pcp=PUBLIC), BEHIND_CARRIER, ["carrier"], 0),
         ("a firewall", ONE, None, BARE, ["firewall"], 0),
         ("two firewalls", INNER_SHORT, None, BARE, ["firewall", "firewall"], inner_short),
     ):  # fmt: skip
@@ -218,10 +220,10 @@ def test_what_each_source_says_and_whether_they_agree():
         (ONE, told(upnp=PUBLIC, pcp=SHARED), HOME, {"upnp": "one", "pcp": "at least two"}, False,
          None),
         # Public but different: asserted is nothing.
-        (ONE, told(upnp="198.51.100.7"), HOME, {"timers": "one", "upnp": None}, True, (1, 1)),
-        (ONE, told(upnp="0.0.0.0"), HOME, {"upnp": None}, True, (1, 1)),
-        (ONE, told(upnp="169.254.3.4"), HOME, {"upnp": None}, True, (1, 1)),
-        (ONE, told(upnp="<no address>"), HOME, {"upnp": None}, True, (1, 1)),
+        (ONE, told(upnp="198.51.100.7"), HOME, {"timers": "one", "upnp": "nothing"}, True, (1, 1)),
+        (ONE, told(upnp="0.0.0.0"), HOME, {"upnp": "nothing"}, True, (1, 1)),
+        (ONE, told(upnp="169.254.3.4"), HOME, {"upnp": "nothing"}, True, (1, 1)),
+        (ONE, told(upnp="<no address>"), HOME, {"upnp": "nothing"}, True, (1, 1)),
         (both(None), told(upnp=SHARED), HOME, {"addresses": "at least one", "upnp": "at least two"},
          True, (2, None)),
         (both(None), None, HOME, {"addresses": "at least one"}, None, (1, None)),
@@ -249,8 +251,10 @@ def test_a_router_that_refuses_is_evidence_and_a_silent_one_none():
         "reason": "code 3: no line",
     }
     found = combine(ONE, heard, HOME)
-    assert says(found)["nat_pmp"] is None and "upnp" not in says(found), found["evidence"]
+    assert says(found)["nat_pmp"] == "nothing" and "upnp" not in says(found), found["evidence"]
     assert "NAT-PMP: it tells no outer address: code 3: no line" in "\n".join(lines(found, "en"))
+    assert combine(ONE, heard, BEHIND_CARRIER)["boxes"][0]["owner"] == "router"
+    assert combine(ONE, told(), BEHIND_CARRIER)["boxes"][0]["owner"] == "carrier"
 
 
 def test_hole_punching_is_held_against_the_timers():
@@ -270,7 +274,7 @@ def test_hole_punching_is_held_against_the_timers():
 
 def test_carrier_addresses_of_mere_hops_prove_no_nat():
     found = combine(ONE, told(hops=[(1, GATEWAY), (2, "100.64.0.1")]), HOME)
-    assert says(found)["icmp"] is None and nats(found) == (1, 1), found
+    assert says(found)["icmp"] == "nothing" and nats(found) == (1, 1), found
     assert "1: 192.168.1.1, 2: 100.64.0.1; addresses of 100.64/10" in "\n".join(lines(found, "en"))
 
 

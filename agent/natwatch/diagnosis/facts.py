@@ -1,6 +1,6 @@
 """What was measured, in a few lines for people: the figures behind a check's verdict."""
 
-from natwatch.diagnosis import layers, texts
+from natwatch.diagnosis import layers_lines, texts
 from natwatch.diagnosis.texts import bracket_text
 
 
@@ -8,7 +8,7 @@ def facts(result, language):
     """The lines, in *language*; nothing is said of what was not measured."""
     told = _public(result["addressing"], language) + _nat(result["nat"], language)
     told += _lifetimes(result["lifetimes"], language) + _keepalive(result["keepalive"], language)
-    told += layers.facts(result["layers"], language)
+    told += layers_lines.facts(result["layers"], language)
     told += _ports(result["rtp"], language)
     told += _voice(result["media"], language)
     return told + _bindings(result["registration"], language)

@@ -1,6 +1,6 @@
 """The report of a check as one HTML file to mail: no script, nothing fetched from anywhere."""
 
-from natwatch.diagnosis import layers, texts
+from natwatch.diagnosis import layers, layers_lines, texts
 from natwatch.diagnosis.boxes import STATES
 from natwatch.diagnosis.facts import facts
 from natwatch.diagnosis.layers_texts import LAYERS
@@ -238,9 +238,9 @@ def _ends_place(result, index, there, known, language):
 def _box_place(result, index, found, language):
     combined = result["layers"]
     box = combined["boxes"][index]
-    rows = ["<b>%s</b>" % escape(layers.named(box, language))]
-    rows[0] += " <small>%s</small>" % escape(layers.hops_text(box, language))
-    rows += ["%s" % escape(part) for part in layers.figures_of(box, language)]
+    rows = ["<b>%s</b>" % escape(layers_lines.named(box, language))]
+    rows[0] += " <small>%s</small>" % escape(layers_lines.hops_text(box, language))
+    rows += ["%s" % escape(part) for part in layers_lines.figures_of(box, language)]
     first = [state for state in STATES if combined["short"][state] == index]
     first = first if len(combined["boxes"]) > 1 else []
     if first:
@@ -269,7 +269,7 @@ def _links(combined, inside, outside, open_end, language):
     drawn = []
     for stretch in sorted(there, key=lambda one: one["first"]):
         kind = "" if "beyond" in stretch else " unknown"
-        text = escape(layers.stretch_text(stretch, language))
+        text = escape(layers_lines.stretch_text(stretch, language))
         drawn.append('<div class="link%s">%s</div>' % (kind, text))
     return drawn
 

@@ -2,7 +2,7 @@
 
 import time
 
-from natwatch.diagnosis import findings, keepalive, layers, texts
+from natwatch.diagnosis import findings, keepalive, layers, layers_lines, texts
 from natwatch.diagnosis.facts import facts
 from natwatch.diagnosis.texts import bracket_text
 from natwatch.document import plain
@@ -203,7 +203,9 @@ def finding_text(finding, language):
 
 def step_text(step, language):
     """One *step* of the advice in words."""
-    return texts.say(texts.ADVICE, step["step"], language, layers.shown(step["values"], language))
+    return texts.say(
+        texts.ADVICE, step["step"], language, layers_lines.shown(step["values"], language)
+    )
 
 
 def left_out_text(result, language):
@@ -238,7 +240,7 @@ def ranges_text(ranges):
 def _shown(finding, language):
     """The evidence of a *finding* as its text wants it, in *language*."""
     if finding["code"].startswith("layers."):
-        return layers.shown(finding["evidence"], language)
+        return layers_lines.shown(finding["evidence"], language)
     values = dict(finding["evidence"])
     for name in values:
         value = values[name]

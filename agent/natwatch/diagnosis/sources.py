@@ -1,8 +1,7 @@
 """What each source says of the number of boxes on the way, and whether they agree.
 
 A piece of evidence is {"source", "says", "name", "values"}: ``says`` is "none", "one", "at least
-one", "two", … or None (nothing about a number), ``name`` that of its
-sentence in layers_texts.EVIDENCE.
+one", "two", … or "nothing" (no number), ``name`` that of its sentence in layers_texts.EVIDENCE.
 Timers and hole punching count boxes that keep state, the other sources NATs. Only where nothing is
 translated, and so every box is a firewall, is that not the same.
 """
@@ -13,6 +12,7 @@ from natwatch.wire.ipv4 import inside, network_of
 
 ROUTERS_OWN = ("upnp", "nat_pmp", "pcp")  # ways to ask the router itself
 KEEPERS = ("timers", "punch")
+NOTHING = "nothing"
 _NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _UNSET = network_of("0.0.0.0/8")  # RFC 1122, 3.2.1.3: "this network"; routers without a line say so
 _MULTICAST = network_of("224.0.0.0/3")  # and the reserved ones above; nobody's own address
@@ -41,6 +41,12 @@ def external(told):
     return known[0] if known and known.count(known[0]) == len(known) else None
 
 
+def of_a_home(told):
+    """Whether the gateway speaks what home routers do; PCP is the carriers' as well (RFC 6887)."""
+    states = [] if told is None else [told[source]["state"] for source in ("upnp", "nat_pmp")]
+    return "answered" in states or "refused" in states
+
+
 def agreement(found, firewall):
     """Whether the sources in *found* can all be right; None: fewer than two speak of a number.
 
@@ -48,7 +54,7 @@ def agreement(found, firewall):
     """
     kinds = [[], []]
     for piece in found:
-        if piece["says"] is not None:
+        if piece["says"] != NOTHING:
             kinds[firewall and piece["source"] in KEEPERS].append(span(piece["says"]))
     if max(len(kinds[0]), len(kinds[1])) < 2:
         return None
@@ -84,7 +90,7 @@ def _number(number):
 
 
 def _piece(source, name, span=None, **values):
-    word = None if span is None else says(span[0], span[1])
+    word = NOTHING if span is None else says(span[0], span[1])
     return {"source": source, "says": word, "name": name, "values": values}
 
 
@@ -123,7 +129,7 @@ def _router(source, told, mapped):
     if address is None:
         if told["state"] in ("silent", "unsupported"):
             return []
-        return [_piece(source, "no address", reason=told["reason"])]
+        return [_piece(source, "no address", reason=told["reason"] or told["state"])]
     values = {"external": address, "mapped": mapped}
     if not _usable(address):
         return [_piece(source, "useless", **values)]
