@@ -2,6 +2,9 @@
 
 import json
 
+from test_layers import Line
+from test_layers import box as simulated
+
 from natwatch.diagnosis import layers, sources
 from natwatch.diagnosis.boxes import merged
 from natwatch.diagnosis.layers import combine, judge, nats
@@ -260,8 +263,8 @@ def test_a_router_that_refuses_is_evidence_and_a_silent_one_none():
 def test_hole_punching_is_held_against_the_timers():
     for outermost, said, agree in (
         ([1, 1], "at least one", True),
-        ([2, 2], "at least one", True),  # the TTL checked first
-        ([3, 3], "at least two", False),
+        ([1, 2], "at least one", True),  # it noted the flow on arrival, or looks at the TTL first
+        ([2, 2], "at least two", False),
         (None, None, None),
     ):
         layer = both(result([box(1, 1, 29.4, 30.6)], outermost=outermost))
@@ -270,6 +273,40 @@ def test_hole_punching_is_held_against_the_timers():
     layer = both(result([box(1, 1, 29.4, 30.6), box(4, 4, 60, 61)], outermost=[1, 1]))
     found = combine(layer, None, None)
     assert (says(found)["punch"], found["agree"]) == ("at most one", False), found
+
+
+def test_a_hop_within_where_nothing_died_may_be_a_nat_that_outlasts_the_search():
+    for layer, said in (
+        (both(result([box(2, 2, 14.4, 15.4)], clear_there=[clear(1, 1, 185.0)])), "at least one"),
+        (both(result([box(1, 1, 14.4, 15.4)], clear_there=[clear(2, 2, 185.0)])), "one"),
+    ):
+        found = combine(layer, None, HOME)
+        assert says(found)["timers"] == said and found["count"] == 1, found
+    outer = both(result([box(2, 2, 14.4, 15.4)], clear_there=[clear(1, 1, 185.0)]))
+    found = combine(outer, told(upnp=SHARED), HOME)
+    assert found["agree"] is True and nats(found) == (2, None), found
+
+
+def test_an_outermost_box_that_outlasts_the_search_is_a_box_all_the_same():
+    short = box(1, 1, 29.4, 30.6)
+    for outermost, clear_there, expected in (
+        ([2, 2], [clear(2, 2, 185.0)], [(1, 1), (2, 2)]),
+        ([3, 4], [clear(2, 3, 185.0), clear(4, 4, 90.0)], [(1, 1), (3, 4)]),
+        ([1, 2], [clear(2, 2, 185.0)], [(1, 1)]),
+        ([3, 4], [clear(2, 3, 185.0)], [(1, 1)]),  # one of its hops is unknown
+        (None, [clear(2, 2, 185.0)], [(1, 1)]),
+    ):
+        layer = both(result([short], clear_there=clear_there, outermost=outermost))
+        found = combine(layer, told(upnp=SHARED), HOME)
+        there = [(one["first"], one["last"]) for one in found["boxes"]]
+        assert there == expected and found["count"] == len(expected), (outermost, found)
+        if len(there) > 1:
+            outer = found["boxes"][1]
+            lived = min([one["beyond"] for one in clear_there if one["last"] >= outer["first"]])
+            assert outer["stream"] == [lived, None] and outer["replied"] is None, found
+            assert outer["owner"] == "carrier" and outer["address"] == PUBLIC
+            assert found["short"]["stream"] == 0 and found["agree"] is True, found
+            assert nats(found) == (2, None) and says(found)["timers"] == "at least one", found
 
 
 def test_carrier_addresses_of_mere_hops_prove_no_nat():
@@ -394,3 +431,23 @@ def test_every_word_has_both_languages():
             assert len(table[name]) == 2 and all(table[name]), name
     owners = (layers.ROUTER, layers.CARRIERS, layers.OUTER, layers.FIREWALL)
     assert not [owner for owner in owners if owner not in LAYERS]
+
+
+def test_what_the_engine_tells_of_boxes_in_a_row_is_put_together():
+    line = Line([simulated(60, 15), None, simulated(30, 20)])
+    layer = {"stream": line.layers("stream"), "replied": line.layers("replied")}
+    found = combine(layer, told(upnp=SHARED, hops=[(1, GATEWAY), (3, "100.64.0.1")]), HOME)
+    assert [(one["first"], one["last"]) for one in found["boxes"]] == [(1, 1), (3, 3)], found
+    for one, stream, replied in zip(found["boxes"], (60, 30), (15, 20)):
+        assert one["stream"][0] <= stream <= one["stream"][1], one
+        assert one["replied"][0] <= replied <= one["replied"][1], one
+    assert found["short"] == {"stream": 1, "replied": 0}, found["short"]
+    assert [(one["first"], one["last"]) for one in found["clear"]] == [(2, 2)], found["clear"]
+    assert found["hidden"] == [] and found["complete"] and found["agree"] is True, found
+    patient = Line([simulated(15), None, simulated(600)])
+    found = combine(both(patient.layers("stream", limit=60000)), None, HOME)
+    assert [(one["first"], one["last"]) for one in found["boxes"]] == [(1, 1), (3, 3)], found
+    assert found["boxes"][1]["stream"] == [60.0, None] and found["agree"] is True, found
+    alike = Line([simulated(30), simulated(30)])
+    found = combine(both(alike.layers("stream")), None, HOME)
+    assert found["short"] == {"stream": None, "replied": None} and found["count"] == 2, found

@@ -23,6 +23,29 @@ def merged(layers):
     return boxes, len(doubtful[0]) + len(doubtful[1])
 
 
+def lasting(layers, boxes):
+    """The outermost box, in a list, if it stands beyond all *boxes*: hole punching shows it, and
+    its timers are longer than was waited for."""
+    place = outermost(layers)
+    if place is None or [box for box in boxes if box["last"] >= place["first"]]:
+        return []
+    box = dict(place)
+    for state in STATES:
+        clear = [] if layers[state] is None else layers[state]["clear"]
+        lived = dict([(hop, one["beyond"]) for one in clear for hop in _hops([one])])
+        known = [lived[hop] for hop in _hops([place]) if hop in lived]
+        whole = len(known) == len(_hops([place]))
+        box[state] = [min(known), None] if whole else None
+    return [box] if box["stream"] or box["replied"] else []
+
+
+def outermost(layers):
+    """{"first", "last"}: where hole punching has the outermost box; None: not known."""
+    told = [layers[state] for state in STATES if layers[state] is not None]
+    places = [result["outermost"] for result in told if result["outermost"] is not None]
+    return {"first": places[0][0], "last": places[0][1]} if places else None
+
+
 def apart(one, other):
     """Hops between two ranges, 0 where they overlap, 1 where they are neighbours."""
     return max(0, one["first"] - other["last"], other["first"] - one["last"])

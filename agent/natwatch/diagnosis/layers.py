@@ -5,7 +5,7 @@ Where the sources differ all of them are told, and none is chosen.
 """
 
 from natwatch.diagnosis import sources
-from natwatch.diagnosis.boxes import STATES, merged, shortest, stretches
+from natwatch.diagnosis.boxes import STATES, lasting, merged, shortest, stretches
 from natwatch.probes.addressing import CARRIER, kind_of
 
 ROUTER, CARRIERS, OUTER, FIREWALL = "router", "carrier", "outer", "firewall"
@@ -33,11 +33,16 @@ def combine(layers, evidence, addressing, configured=None):
     told = [result for result in [layers[state] for state in STATES] if result is not None]
     whole = [r for r in told if r["complete"] and len(r["nats"]) == len(boxes)]
     complete = bool(whole) and not doubtful
+    timed, boxes = boxes, boxes + lasting(layers, boxes)
     firewall = addressing is not None and addressing["translated"] is False
     own_router = configured is not None and configured["router"] is True
     _name(boxes, evidence, addressing, own_router, complete)
-    found = sources.evidence(layers, boxes, complete, evidence, addressing)
     clear, hidden = stretches(layers, boxes)
+    # Where nothing died stands a plain router, or a NAT that outlasts the search: timers cannot
+    # tell, and count at least those that forget.
+    within = [one for one in clear if boxes and one["first"] < boxes[-1]["first"]]
+    all_timed = complete and len(timed) == len(boxes) and not within
+    found = sources.evidence(layers, timed, all_timed, evidence, addressing)
     return {
         "class": "udp/sip",
         "boxes": boxes,

@@ -6,7 +6,7 @@ Timers and hole punching count boxes that keep state, the other sources NATs. On
 translated, and so every box is a firewall, is that not the same.
 """
 
-from natwatch.diagnosis.boxes import STATES, apart
+from natwatch.diagnosis.boxes import STATES, apart, outermost
 from natwatch.probes.addressing import CARRIER, INNER, PUBLIC, kind_of
 from natwatch.wire.ipv4 import inside, network_of
 
@@ -108,19 +108,16 @@ def _timers(layers, boxes, complete):
 
 def _punch(layers, boxes):
     """The outermost box that keeps state, if hole punching found it."""
-    told = [layers[state] for state in STATES if layers[state] is not None]
-    told = [result["outermost"] for result in told if result["outermost"] is not None]
-    if not told:
+    place = outermost(layers)
+    if place is None:
         return []
-    outermost = {"first": told[0][0], "last": told[0][1]}
-    further = [box for box in boxes if box["first"] > outermost["last"] + 1]
-    near = [box for box in boxes if apart(box, outermost) <= 1]
+    further = [box for box in boxes if box["first"] > place["last"]]
     span = (1, None)
     if further:
         span = (0, len(boxes) - len(further))
-    elif not near:
+    elif not [box for box in boxes if apart(box, place) == 0]:
         span = (1 + len(boxes), None)
-    return [_piece("punch", "punch", span, hops=[told[0]])]
+    return [_piece("punch", "punch", span, hops=[[place["first"], place["last"]]])]
 
 
 def _router(source, told, mapped):
