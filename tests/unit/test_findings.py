@@ -1,8 +1,11 @@
 """Results into findings, requirements, a verdict and words: tables, on both interpreters."""
 
+from test_combine import HOME, INNER_SHORT, OUTER_SHORT
+from test_combine import told as heard
 from test_profile import GOOD
 
 from natwatch.diagnosis import findings, service, texts
+from natwatch.diagnosis.layers import combine
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import check
 from natwatch.diagnosis.report import lines, ranges_text, report
@@ -124,6 +127,7 @@ def healthy():
         "forward": None,
         "dns": None,
         "registration": None,
+        "layers": None,
         "left_out": [],
         "cut_short": False,
     }
@@ -514,6 +518,10 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
         told(lifetimes={SIP: lifetime(10, 11), ONEWAY: None, STUN: None}, forward=forward(False)),
         told(forward=forward(True, None), registration=registration("no answer", options=None)),
         told(registration=registration("refused", status=503)),
+        of_layers(INNER_SHORT, heard(upnp="100.64.7.2"), short=True),
+        of_layers(OUTER_SHORT, heard(upnp="100.64.7.2"), short=True),
+        of_layers(OUTER_SHORT, None, short=True),
+        of_layers(OUTER_SHORT, heard(upnp="203.0.113.9")),
     ]
     seen = set()
     for result in worst:
@@ -594,3 +602,10 @@ def test_a_search_that_ended_below_the_shortest_keepalive_says_nothing_of_r6():
     result = told(lifetimes=table)  # this operator's keepalives begin at 15 s
     assert codes(result) == [] and state(result, "R6") == "not measured", result["findings"]
     assert result["verdict"] == "unknown"
+
+
+def of_layers(layer, evidence, short=False, place=HOME, **changes):
+    """A line with these boxes; *short*: it keeps a binding for 15 s only."""
+    if short:
+        changes["lifetimes"] = {key: lifetime(14.5, 15.4) for key in (SIP, ONEWAY, STUN)}
+    return told(layers=combine(layer, evidence, place), **changes)

@@ -1,12 +1,14 @@
 """What was measured, in a few lines for people: the figures behind a check's verdict."""
 
-from natwatch.diagnosis import texts
+from natwatch.diagnosis import layers_lines, texts
+from natwatch.diagnosis.texts import bracket_text
 
 
 def facts(result, language):
     """The lines, in *language*; nothing is said of what was not measured."""
     told = _public(result["addressing"], language) + _nat(result["nat"], language)
     told += _lifetimes(result["lifetimes"], language) + _keepalive(result["keepalive"], language)
+    told += layers_lines.facts(result["layers"], language)
     told += _ports(result["rtp"], language)
     told += _voice(result["media"], language)
     return told + _bindings(result["registration"], language)
@@ -61,9 +63,3 @@ def _bindings(registration, language):
         name = "registered" if binding["expires"] is None else "registered until"
         told.append(texts.say(texts.FACTS, name, language, binding))
     return told
-
-
-def bracket_text(lifetime):
-    """29.6-30.3 of a lifetime's bracket; at least so much where nothing died."""
-    lo, hi = lifetime["lo"], lifetime["hi"]
-    return "≥ %.1f" % lo if hi is None else "%.1f-%.1f" % (lo, hi)

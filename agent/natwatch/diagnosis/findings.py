@@ -11,7 +11,7 @@ A requirement's state is "met", "not met", "noted" or "not measured", which is a
 and never counts as either.
 """
 
-from natwatch.diagnosis import keepalive, line, service
+from natwatch.diagnosis import keepalive, layers, line, service
 from natwatch.probes.addressing import INNER, UNKNOWN
 from natwatch.probes.filtering import INDEPENDENT
 from natwatch.probes.reach import ports_of
@@ -35,6 +35,7 @@ ENGINES = (
     "forward",
     "dns",
     "registration",
+    "layers",
 )
 
 # code -> (requirement, severity).
@@ -64,6 +65,12 @@ CODES = {
     "nat.binding.short": ("R6", BAD),
     "nat.binding.forwarded": ("R6", NOTE),
     "nat.binding.thin": ("R6", NOTE),
+    "layers.router.short": ("R6", BAD),
+    "layers.carrier.short": ("R6", BAD),
+    "layers.outer.short": ("R6", BAD),
+    "layers.shorter": ("R6", NOTE),
+    "layers.several": ("R8", NOTE),
+    "layers.disagree": ("R6", NOTE),
     "keepalive.lost": ("R6", NOTE),
     "sip.unregistered": ("R7", BAD),
     "sip.registered.elsewhere": ("R7", WARN),
@@ -88,7 +95,7 @@ def findings(measured, profile):
     ``addressing``; ``adapter``; ``ports``, a list of results of Reach for the single ports, the
     first address first; ``rtp``, that of the range; ``nat``; ``alg``; ``size``; ``media``;
     ``lifetimes``, {(class, state): result}; ``keepalives``; ``forward``; ``dns``;
-    ``registration``.
+    ``registration``; ``layers``, what diagnosis.layers.combine made of it all.
     """
     found = []
     for code, evidence in line.judge(measured, profile["line"]):
@@ -101,6 +108,7 @@ def findings(measured, profile):
     _of_alg(found, measured["alg"])
     _of_sip(found, measured["lifetimes"])
     _of_bindings(found, measured, profile)
+    _of_layers(found, measured, profile)
     # Where a shorter keepalive would hold it, nobody needs a forward.
     lost = advised(measured["lifetimes"], profile)["margin"] == keepalive.NONE
     for code, evidence in service.judge_account(measured, lost):
@@ -306,3 +314,10 @@ def _of_bindings(found, measured, profile):
     lost = sorted([kind for kind in kinds if kinds[kind] in ("lost", "altered")])
     if lost:
         _add(found, "keepalive.lost", kinds=lost)
+
+
+def _of_layers(found, measured, profile):
+    short = [finding for finding in found if finding["code"] == "nat.binding.short"]
+    advice = advised(measured["lifetimes"], profile)
+    for code, evidence in layers.judge(measured["layers"], advice, bool(short)):
+        _add(found, code, **evidence)

@@ -1,15 +1,19 @@
 """The report of a check as one HTML file to mail: no script, nothing fetched from anywhere."""
 
-from natwatch.diagnosis import texts
-from natwatch.diagnosis.facts import bracket_text, facts
+from natwatch.diagnosis import layers, layers_lines, texts
+from natwatch.diagnosis.boxes import STATES
+from natwatch.diagnosis.facts import facts
+from natwatch.diagnosis.layers_texts import LAYERS
 from natwatch.diagnosis.report import (
     MARKS,
     about_text,
     finding_text,
     left_out_text,
     state_text,
+    step_text,
     worst_first,
 )
+from natwatch.diagnosis.texts import bracket_text
 from natwatch.document import plain
 
 _COLOURS = {"ready": "#1a7f37", "findings": "#c62828", "unknown": "#9a6700"}
@@ -23,6 +27,10 @@ h1 { font-size: 1.2em; margin-bottom: .3em } h2 { font-size: 1em; margin: 1.6em 
 .verdict svg { width: 4.2em; height: 1.2em; vertical-align: middle; margin-right: .8em }
 table { border-collapse: collapse; width: 100% }
 td { padding: .15em .6em .15em 0; vertical-align: top }
+.place { border: 3px solid; border-radius: 6px; padding: .3em .7em; max-width: 32em;
+         overflow-wrap: anywhere } .place small { color: #57606a } .first { background: #fff8c5 }
+.link { border-left: 3px solid #57606a; margin-left: 1.3em; padding-left: .8em; min-height: .9em;
+        color: #57606a; font-size: .85em } .unknown { border-left-style: dotted; min-height: 1.8em }
 li { margin: .3em 0 } code { color: #57606a; font-size: .85em } svg { width: 100%; height: auto }
 """
 _WIDTH = 640  # of the drawings
@@ -86,7 +94,7 @@ def _steps(result, language):
     rows = [
         "<li>%s <code>%s</code></li>"
         % (
-            escape(texts.say(texts.ADVICE, step["step"], language, step["values"])),
+            escape(step_text(step, language)),
             step["requirement"],
         )
         for step in result["advice"]
@@ -136,22 +144,22 @@ def _place(code):
 
 
 def _path(result, language):
-    """Phone – router – line – operator, each in the colour of the worst that was found there."""
+    """Phone – router – line – operator, each in the colour of the worst that was found there; with
+    a place for each box that keeps state, where these are known."""
+    drawn = _boxes_path if (result["layers"] or {"boxes": []})["boxes"] else _plain_path
+    return [_heading("path", language), drawn(result, language)]
+
+
+def _plain_path(result, language):
     there = [[] for _ in _PLACES]
     for finding in result["findings"]:
         there[_place(finding["code"])].append(finding)
     addressing = result["addressing"] or {"local": None, "mapped": None}
     known = (addressing["local"], addressing["mapped"], None, result["operator"])
-    # Nothing found is no praise where little was measured.
-    calm = _OF_STATE["not measured" if result["verdict"] == "unknown" else "met"]
     most = 0
     drawn = ['<line x1="80" y1="45" x2="560" y2="45" stroke="#57606a" stroke-width="2"/>']
     for index, found in enumerate(there):
-        severities = [finding["severity"] for finding in found]
-        worst = [one for one in ("bad", "warn") if one in severities]
-        asked = _PLACES[index][0] != "place operator" or result["registration"] is not None
-        colour = calm if asked else _OF_STATE["not measured"]
-        colour = _OF_SEVERITY[worst[0]] if worst else colour
+        colour = _colour(result, _PLACES[index][0], found)
         x = 2 + index * _STEP
         box = '<rect x="%d" y="15" width="%d" height="60" rx="6" fill="#fff" stroke="%s"'
         drawn.append(box % (x, _BOX, colour) + ' stroke-width="3"/>')
@@ -163,7 +171,107 @@ def _path(result, language):
         for line, finding in enumerate(serious):
             y = 95 + 16 * line
             drawn.append(_label(x + _BOX // 2, y, finding["code"], "middle", 11, colour))
-    return [_heading("path", language), _svg(85 + 16 * most, drawn)]
+    return _svg(85 + 16 * most, drawn)
+
+
+def _colour(result, name, found):
+    """That of the place *name*, where *found* was found."""
+    severities = [finding["severity"] for finding in found]
+    worst = [one for one in ("bad", "warn") if one in severities]
+    if worst:
+        return _OF_SEVERITY[worst[0]]
+    # Nothing found is no praise where little was measured.
+    asked = name != "place operator" or result["registration"] is not None
+    measured = asked and result["verdict"] != "unknown"
+    return _OF_STATE["met" if measured else "not measured"]
+
+
+def _boxes_path(result, language):
+    """From the phone outward, one below the other: that leaves room for any number of boxes, and
+    for what makers call them, on a narrow screen as well."""
+    combined = result["layers"]
+    boxes = combined["boxes"]
+    there = [[] for _ in _PLACES]
+    at_box = [[] for _ in boxes]
+    for finding in result["findings"]:
+        place = _place(finding["code"])
+        if place == 1:
+            at_box[_box_of(finding, result["findings"], boxes)].append(finding)
+        else:
+            there[place].append(finding)
+    addressing = result["addressing"] or {"local": None}
+    drawn = [_ends_place(result, 0, there, addressing["local"], language)]
+    inside = 0
+    for index, box in enumerate(boxes):
+        drawn += _links(combined, inside, box["first"], False, language)
+        drawn.append(_box_place(result, index, at_box[index], language))
+        inside = box["last"]
+    open_end = not combined["complete"]
+    drawn += _links(combined, inside, None, open_end, language)
+    drawn.append(_ends_place(result, 2, there, None, language))
+    drawn.append('<div class="link"></div>')
+    drawn.append(_ends_place(result, 3, there, result["operator"], language))
+    return "".join(drawn)
+
+
+def _box_of(finding, found, boxes):
+    """The index of the box that a *finding* about the router or another NAT concerns."""
+    named = [one for one in found if one["code"] in layers.SHORT]
+    if finding["code"] == "nat.binding.short" and named:
+        finding = named[0]
+    if finding["code"] not in layers.SHORT:
+        return 0
+    box = finding["evidence"]["box"]
+    hops = (box["first"], box["last"])
+    return [(one["first"], one["last"]) for one in boxes].index(hops)
+
+
+def _ends_place(result, index, there, known, language):
+    """One of those places that are no boxes; *known*: its address or name."""
+    name = _PLACES[index][0]
+    head = escape(texts.say(texts.WORDS, name, language))
+    if known:
+        head += " <small>%s</small>" % escape(known)
+    return _html_place(_colour(result, name, there[index]), head, there[index])
+
+
+def _box_place(result, index, found, language):
+    combined = result["layers"]
+    box = combined["boxes"][index]
+    rows = ["<b>%s</b>" % escape(layers_lines.named(box, language))]
+    rows[0] += " <small>%s</small>" % escape(layers_lines.hops_text(box, language))
+    rows += ["%s" % escape(part) for part in layers_lines.figures_of(box, language)]
+    first = [state for state in STATES if combined["short"][state] == index]
+    first = first if len(combined["boxes"]) > 1 else []
+    if first:
+        text = texts.say(LAYERS, "first", language)
+        rows.append("<b>%s</b> (%s)" % (escape(text), ", ".join(first)))
+    colour = _colour(result, "place router", found)
+    return _html_place(colour, "<br>".join(rows), found, " first" if first else "")
+
+
+def _html_place(colour, text, found, kind=""):
+    serious = [finding["code"] for finding in found if finding["severity"] != "note"]
+    codes = ['<br><code style="color:%s">%s</code>' % (colour, code) for code in serious]
+    form = '<div class="place%s" style="border-color:%s">%s%s</div>'
+    return form % (kind, colour, text, "".join(codes))
+
+
+def _links(combined, inside, outside, open_end, language):
+    """The way between two places: the hops beyond *inside* and before *outside* (None: all)."""
+    there = [
+        stretch
+        for stretch in combined["clear"] + combined["hidden"]
+        if stretch["first"] > inside and (outside is None or stretch["first"] < outside)
+    ]
+    if not there:
+        return ['<div class="link%s"></div>' % (" unknown" if open_end else "")]
+    drawn = []
+    for stretch in sorted(there, key=lambda one: one["first"]):
+        kind = "" if "beyond" in stretch else " unknown"
+        text = escape(layers_lines.stretch_text(stretch, language))
+        drawn.append('<div class="link%s">%s</div>' % (kind, text))
+    return drawn
 
 
 def _bars(result, limits, language):

@@ -2,8 +2,9 @@
 
 import time
 
-from natwatch.diagnosis import findings, keepalive, texts
-from natwatch.diagnosis.facts import bracket_text, facts
+from natwatch.diagnosis import findings, keepalive, layers, layers_lines, texts
+from natwatch.diagnosis.facts import facts
+from natwatch.diagnosis.texts import bracket_text
 from natwatch.document import plain
 
 VERSION = 2
@@ -26,7 +27,9 @@ def report(measured, profile, about):
         "verdict": findings.verdict(found, rows),
         "requirements": rows,
         "findings": found,
-        "advice": advised_steps(found, advice, profile["keepalive_s"]["max"]),
+        "advice": advised_steps(
+            found, advice, profile["keepalive_s"]["max"], layers.nats(measured["layers"])
+        ),
         "keepalive": advice,
         "left_out": measured["left_out"],
         "cut_short": measured["cut_short"],
@@ -38,11 +41,12 @@ def report(measured, profile, about):
     return result
 
 
-def advised_steps(found, advice, longest):
+def advised_steps(found, advice, longest, nats=None):
     """[{"requirement", "step", "values"}, …]: what to do, in the order of R7: registration, (a) to
     (e), then R8 and the rest.
 
-    *longest* is the longest keepalive that phones may be set to, s.
+    *longest* is the longest keepalive that phones may be set to, s; *nats* how many NATs there
+    are, as (least, most), None if unknown.
     """
     codes = [finding["code"] for finding in found]
     steps = []
@@ -67,9 +71,10 @@ def advised_steps(found, advice, longest):
         steps.append(_step("R7b", "keepalive", interval=advice["interval_s"]))
     if "register_expires_s" in advice:
         steps.append(_step("R7c", "expires", expires=advice["register_expires_s"]))
+    steps += _of_timers(found)
     unreachable = keepalive.FORWARDING in advice["steps"] and "nat.binding.forwarded" not in codes
     if unreachable:
-        steps.append(_step("R7d", "forwarding"))
+        steps.append(_forwarding(found, nats))
     blocked = [f for f in found if f["code"].startswith("reach.blocked")]
     if blocked:
         names = [_blocked_text(f, f["evidence"].get("sampled", False)) for f in blocked]
@@ -77,7 +82,8 @@ def advised_steps(found, advice, longest):
     if [code for code in codes if code in _OF_ALG]:
         steps.append(_step("R5", "alg"))
     if unreachable:
-        steps.append(_step("R8", "forward all"))
+        several = "layers.several" in codes
+        steps.append(_step("R8", "forward all several" if several else "forward all"))
     if "forward.other" in codes:
         steps.append(_step("R8", "forward wrong"))
     if "line.fragments" in codes:
@@ -87,6 +93,27 @@ def advised_steps(found, advice, longest):
     return steps
 
 
+def _of_timers(found):
+    """Which box to mend, or to have mended."""
+    short = [finding for finding in found if finding["code"] in _OF_TIMERS]
+    return [_step("R6", _OF_TIMERS[one["code"]], **one["evidence"]) for one in short]
+
+
+def _forwarding(found, nats):
+    """Where the port is to be forwarded; on the customer's router alone only if no other NAT is
+    in front of it."""
+    several = [finding for finding in found if finding["code"] == "layers.several"]
+    if several:
+        whose = "carrier" if several[0]["evidence"]["outer"] == layers.CARRIERS else "outer"
+        return _step("R7d", "forwarding " + whose)
+    return _step("R7d", "forwarding one" if nats == (1, 1) else "forwarding")
+
+
+_OF_TIMERS = {
+    "layers.router.short": "router timer",
+    "layers.carrier.short": "carrier timer",
+    "layers.outer.short": "outer timer",
+}
 _OF_REGISTRATION = ("sip.unregistered", "sip.registered.elsewhere")
 _OF_ACCOUNT = ("sip.account.refused", "sip.account.failed")
 _OF_ADDRESS = ("address.outside", "adapter.outside", "nat.none")
@@ -116,7 +143,7 @@ def lines(result, profile, language, colour=False):
     if result["advice"]:
         told += ["", texts.say(texts.WORDS, "what to do", language)]
     for number, step in enumerate(result["advice"]):
-        text = texts.say(texts.ADVICE, step["step"], language, step["values"])
+        text = step_text(step, language)
         told.append("%d. %s (%s)" % (number + 1, text, step["requirement"]))
     measured = facts(result, language)
     if measured:
@@ -174,6 +201,13 @@ def finding_text(finding, language):
     return texts.say(texts.FINDINGS, finding["code"], language, _shown(finding, language))
 
 
+def step_text(step, language):
+    """One *step* of the advice in words."""
+    return texts.say(
+        texts.ADVICE, step["step"], language, layers_lines.shown(step["values"], language)
+    )
+
+
 def left_out_text(result, language):
     """What the check did not ask, in words."""
     parts = [
@@ -205,6 +239,8 @@ def ranges_text(ranges):
 
 def _shown(finding, language):
     """The evidence of a *finding* as its text wants it, in *language*."""
+    if finding["code"].startswith("layers."):
+        return layers_lines.shown(finding["evidence"], language)
     values = dict(finding["evidence"])
     for name in values:
         value = values[name]

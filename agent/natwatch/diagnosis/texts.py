@@ -154,6 +154,39 @@ FINDINGS = {
         "NAT хранит привязку %(lo)s с. Keepalive каждые %(interval)d с удержит её, но при"
         " потере одного пакета она пропадёт.",
     ),
+    "layers.router.short": (
+        "It is the router that forgets too soon: %(box)s after %(lifetime)s (%(state)s)%(others)s.",
+        "Слишком рано забывает маршрутизатор: %(box)s через %(lifetime)s (%(state)s)%(others)s.",
+    ),
+    "layers.carrier.short": (
+        "It is the access provider that forgets too soon, not the customer's router: %(box)s after"
+        " %(lifetime)s (%(state)s)%(others)s.",
+        "Слишком рано забывает провайдер доступа, а не маршрутизатор клиента: %(box)s через"
+        " %(lifetime)s (%(state)s)%(others)s.",
+    ),
+    "layers.outer.short": (
+        "It is not the first router that forgets too soon: %(box)s after %(lifetime)s"
+        " (%(state)s)%(others)s. Nobody can tell from here whether it is the access provider's or"
+        " another router of the customer's.",
+        "Слишком рано забывает не первый маршрутизатор: %(box)s через %(lifetime)s"
+        " (%(state)s)%(others)s. Провайдера он или клиента, отсюда не видно.",
+    ),
+    "layers.shorter": (
+        "Of several boxes that keep state the first to forget is this: %(box)s after %(lifetime)s"
+        " (%(state)s)%(others)s.",
+        "Из нескольких устройств, хранящих привязки, первым забывает %(box)s через %(lifetime)s"
+        " (%(state)s)%(others)s.",
+    ),
+    "layers.several": (
+        "NATs in a row: %(count)s. A forward on the customer's router alone does not help; in front"
+        " of it: %(outer)s.",
+        "NAT подряд: %(count)s. Одного проброса на маршрутизаторе клиента мало: перед ним"
+        " %(outer)s.",
+    ),
+    "layers.disagree": (
+        "How many NATs there are is not certain, since the sources differ: %(evidence)s.",
+        "Сколько здесь NAT, точно сказать нельзя, источники расходятся: %(evidence)s.",
+    ),
     "keepalive.lost": (
         "Some kinds of keepalive do not arrive as sent: %(kinds)s.",
         "Некоторые виды keepalive не доходят в исходном виде: %(kinds)s.",
@@ -264,6 +297,54 @@ ADVICE = {
     "expires": (
         "No keepalive holds the binding: set Register Expires to %(expires)d s.",
         "Keepalive не удержит привязку: установите Register Expires равным %(expires)d с.",
+    ),
+    "router timer": (
+        "Raise the UDP timeout in the customer's router, update or replace it: %(box)s forgets"
+        " after %(lifetime)s%(others)s.",
+        "Увеличьте тайм-аут UDP в маршрутизаторе клиента, обновите или замените его: %(box)s"
+        " забывает через %(lifetime)s%(others)s.",
+    ),
+    "carrier timer": (
+        "Leave the customer's router as it is and tell the access provider: %(box)s forgets after"
+        " %(lifetime)s%(others)s. RFC 4787 wants at least 120 s.",
+        "Маршрутизатор клиента менять не нужно, обратитесь к провайдеру доступа: %(box)s забывает"
+        " через %(lifetime)s%(others)s. RFC 4787 требует не менее 120 с.",
+    ),
+    "outer timer": (
+        "See whether a second router of the customer's stands in front of the first. If so raise"
+        " its UDP timeout or take it out, if not tell the access provider: %(box)s forgets after"
+        " %(lifetime)s%(others)s.",
+        "Проверьте, нет ли у клиента второго маршрутизатора перед первым. Если есть, увеличьте его"
+        " тайм-аут UDP или уберите его, если нет, обратитесь к провайдеру доступа: %(box)s"
+        " забывает через %(lifetime)s%(others)s.",
+    ),
+    "forwarding one": (
+        "As a last resort forward the SIP port in use to the phone.",
+        "В крайнем случае пробросьте используемый порт SIP на телефон.",
+    ),
+    "forwarding carrier": (
+        "Forwarding on the customer's router alone will not help: the carrier's NAT is in front of"
+        " it. As a last resort have the access provider give the line a public address, then"
+        " forward the SIP port in use to the phone.",
+        "Проброс только на маршрутизаторе клиента не поможет: перед ним NAT провайдера. В крайнем"
+        " случае попросите у провайдера доступа внешний адрес, затем пробросьте используемый порт"
+        " SIP на телефон.",
+    ),
+    "forwarding outer": (
+        "Forwarding on the customer's router alone will not help: another NAT is in front of it. As"
+        " a last resort forward the SIP port in use in both, or ask the access provider for a"
+        " public address if the outer one is the provider's.",
+        "Проброс только на маршрутизаторе клиента не поможет: перед ним ещё один NAT. В крайнем"
+        " случае пробросьте используемый порт SIP на обоих или попросите внешний адрес, если"
+        " дальний NAT принадлежит провайдеру доступа.",
+    ),
+    "forward all several": (
+        "If the NAT still misbehaves with the SIP server, all traffic from the operator's network"
+        " must be forwarded to the phone in every NAT on the way. Then check again: the report must"
+        " say forward.works.",
+        "Если NAT всё же мешает работе с сервером SIP, весь трафик из сети оператора нужно"
+        " пробросить на телефон на каждом NAT по пути. Затем повторите проверку: в отчёте должно"
+        " быть forward.works.",
     ),
     "forwarding": (
         "As a last resort forward the SIP port in use to the phone; behind two NATs in both.",
@@ -386,3 +467,9 @@ def say(table, name, language, values=None):
     """The text *name* of *table* in *language*, one of LANGUAGES, with *values* put in."""
     text = table[name][LANGUAGES.index(language)]
     return text if values is None else text % values
+
+
+def bracket_text(lifetime):
+    """29.6-30.3 of a lifetime's bracket; at least so much where nothing died."""
+    lo, hi = lifetime["lo"], lifetime["hi"]
+    return "≥ %.1f" % lo if hi is None else "%.1f-%.1f" % (lo, hi)
