@@ -21,6 +21,7 @@ usage: natwatch run --config FILE
        natwatch check --config FILE [--quick] [--lang en|ru] [--html FILE] [--json]
        natwatch check --reflector ADDRESS --device ID --key-file FILE --profile FILE [...]
        natwatch lifetime TARGET [--class CLASS] [--state STATE] [--limit SECONDS] [--json]
+       natwatch layers --reflector ADDRESS --device ID --key-file FILE [--limit SECONDS] [--json]
        natwatch nat TARGET [--json]
        natwatch advice --reflector ADDRESS --device ID --key-file FILE [--limit SECONDS] [--json]
        natwatch --version | --help
@@ -52,6 +53,13 @@ lifetime   how long a binding lives; measure once, print, end
                        replied or stream
   --limit SECONDS      search no further than this (default 600)
 
+layers     which box forgets: how many NATs stand on the way, at which hop, and how long each
+           keeps a binding; what the router tells of itself by UPnP, NAT-PMP and PCP beside it.
+           Takes two to four times as long as the longest-keeping box, or about four minutes
+           where a router on the way translates nothing
+  --limit SECONDS      search no further than this (default 600)
+  --lang en|ru         language of the answer (default: the locale's)
+
 nat        mapping, filtering, external addresses, ports, hairpin (RFC 4787, RFC 5780), and
            beside it the classic name of RFC 3489
 
@@ -64,6 +72,7 @@ examples:
   natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key
   natwatch lifetime --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
       --class udp/stun --state oneway --limit 180 --json
+  natwatch layers --reflector ADDRESS --device nw-000001 --key-file nw-000001.key
   natwatch nat --server ADDRESS:3478
   natwatch check --config /etc/natwatch.json --html report.html
   natwatch check --reflector ADDRESS --device nw-000001 --key-file nw-000001.key \\
@@ -124,11 +133,18 @@ def main(arguments=None):
         return 0 if arguments else 2
     if arguments[0] == "--version":
         return 0 if tell("natwatch %s (%s)\n" % (VERSION, port.interpreter)) else 1
-    commands = {"run": run, "check": check, "lifetime": lifetime, "nat": nat, "advice": advice}
+    commands = {
+        "run": run,
+        "check": check,
+        "lifetime": lifetime,
+        "layers": layers,
+        "nat": nat,
+        "advice": advice,
+    }
     command = commands.get(arguments[0])
     try:
         if command is None:
-            text = "unknown command %s; expected run, check, lifetime, nat or advice"
+            text = "unknown command %s; expected run, check, lifetime, layers, nat or advice"
             raise UsageError(text % arguments[0])
         return command(arguments[1:])
     except (UsageError, config.ConfigError) as error:
@@ -220,7 +236,6 @@ def check(arguments):
     """natwatch check: every requirement of the operator, once."""
     from natwatch import checkup
     from natwatch.diagnosis import profile
-    from natwatch.diagnosis.texts import LANGUAGES
 
     known = {name: _TARGET[name] for name in _TARGET if name != "--server"}
     known.update({"--config": None, "--profile": None, "--quick": False, "--lang": None})
@@ -229,10 +244,7 @@ def check(arguments):
     target, site = _site(given)
     if given["--profile"] is None:
         raise UsageError("check: expected --profile FILE (or --config with one), found nothing")
-    language = given["--lang"] or _language()
-    if language not in LANGUAGES:
-        expected = " or ".join(LANGUAGES)
-        raise UsageError("option --lang: expected %s, found %s" % (expected, language))
+    language = _language(given["--lang"])
     try:
         chosen = profile.load(given["--profile"])
     except profile.ProfileError as error:
@@ -270,8 +282,15 @@ def _site(given):
     return target, site
 
 
-def _language():
-    """What the locale asks for, of what there is."""
+def _language(given):
+    """The language *given*, or else what the locale asks for, of what there is."""
+    from natwatch.diagnosis.texts import LANGUAGES
+
+    if given is not None and given not in LANGUAGES:
+        expected = " or ".join(LANGUAGES)
+        raise UsageError("option --lang: expected %s, found %s" % (expected, given))
+    if given is not None:
+        return given
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         value = os.getenv(name)
         if value:
@@ -316,6 +335,19 @@ def nat(arguments):
     given = options(arguments, known)
     kind, target = _target("nat", given)
     return _outcome(commands.nat(kind, target), given["--json"])
+
+
+def layers(arguments):
+    """natwatch layers: which box on the way forgets first."""
+    from natwatch import commands
+
+    known = {name: _TARGET[name] for name in _TARGET if name != "--server"}
+    known.update({"--limit": "600", "--lang": None, "--json": False})
+    given = options(arguments, known)
+    limit = _number(given["--limit"], "--limit", 30, 890)
+    language = _language(given["--lang"])
+    _, target = _target("layers", given)
+    return _outcome(commands.layers(target, limit * 1000, language), given["--json"])
 
 
 def advice(arguments):

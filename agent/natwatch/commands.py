@@ -5,17 +5,22 @@ import time
 from natwatch import port
 from natwatch.daemon import telling
 from natwatch.diagnosis import keepalive
+from natwatch.diagnosis import layers as boxes
 from natwatch.diagnosis.classic import set_beside
+from natwatch.evidence import Evidence
 from natwatch.oneshot import measure
 from natwatch.port import classic, network
+from natwatch.probes.addressing import PRIVATE, addressing
 from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.bracket import seconds
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.foreign import ForeignLifetime
 from natwatch.probes.foreign_filtering import ForeignFiltering
 from natwatch.probes.keepalives import Keepalives
+from natwatch.probes.layers import Layers
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import Mapping
+from natwatch.probes.path import Path
 from natwatch.probes.refreshed import REFRESHED, Refreshed
 from natwatch.probes.session import Session
 from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
@@ -125,3 +130,33 @@ def advice(target, limit):
     lines = [telling.lifetime(search) for search in found[1:]]
     lines += [telling.keepalives(found[0]), telling.advice(result)]
     return Outcome(result, lines, result["margin"] != keepalive.UNKNOWN)
+
+
+def layers(target, limit, language):
+    """Which boxes on the way keep state, and which of them forgets first."""
+    session = _session(target)
+    found = measure(session, [Path(session)], lambda now: "counting the routers on the way")
+    if found is None:
+        return Outcome(None, trouble=session.trouble)
+    path = found[0]
+    half = _BINDINGS // 2  # both searches at once
+    engines = [Layers(session, state, limit, half, _PACE, path) for state in (STREAM, REPLIED)]
+
+    def describe(now):
+        running = [engine for engine in engines if not engine.done]
+        told = sorted([(engine.progress(now)["left"], engine.key[1]) for engine in running])
+        if not told:
+            return "asking the router about itself"
+        slowest = [engine for engine in running if engine.key[1] == told[-1][1]][0]
+        return "%s: %s" % (told[-1][1], telling.progress(slowest.progress(now)))
+
+    found = measure(session, engines + [Evidence(session.endpoint, port.random)], describe)
+    if found is None:
+        return Outcome(None, trouble=session.trouble)
+    measured = {STREAM: found[0], REPLIED: found[1]}
+    local = network.address_towards(target[0])
+    where = addressing(local, network.gateway(), session.mapped and session.mapped[0], PRIVATE)
+    result = boxes.combine(measured, found[2], where)
+    result["measured"] = {"path": path, "states": measured, "gateway": found[2]}
+    known = result["count"] is not None and result["agree"] is not False
+    return Outcome(result, boxes.lines(result, language), known)

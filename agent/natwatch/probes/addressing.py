@@ -17,10 +17,10 @@ INNER, CARRIER, LINK_LOCAL, LOOPBACK, PUBLIC, UNKNOWN = (
 _CARRIER = (0x64400000, 0x647FFFFF)  # 100.64/10, RFC 6598
 _LINK_LOCAL = (0xA9FE0000, 0xA9FEFFFF)  # 169.254/16, RFC 3927: no DHCP server answered
 _LOOPBACK = (0x7F000000, 0x7FFFFFFF)
-_PRIVATE = ((0x0A000000, 0x0AFFFFFF), (0xAC100000, 0xAC1FFFFF), (0xC0A80000, 0xC0A8FFFF))
+PRIVATE = ((0x0A000000, 0x0AFFFFFF), (0xAC100000, 0xAC1FFFFF), (0xC0A80000, 0xC0A8FFFF))
 
 
-def kind_of(address, inner=_PRIVATE):
+def kind_of(address, inner=PRIVATE):
     """What kind of address this is; *inner* are the operator's networks for phones behind NAT."""
     if number_of(address) is None:
         return UNKNOWN

@@ -236,7 +236,7 @@ class Layers(Engine):
         longer = [int(high * step) for step in _STEPS[: 1 if self.shortest else None]]
         controls = [high] + longer
         hops = set([hop for stretch in made for hop in stretch.boundaries()])
-        room = self.bindings - len(self.teeth.waiting()) - len(hops) * len(controls)
+        room = self.bindings - len(self.teeth.waiting()) - len(hops) * len(controls) - len(made)
         fine = max(1, min(_FINE, room // len(made) - len(longer)))
         self._ask(made, linear(low, high, _CONTROL, fine), controls, longer)
         if not self.shortest:
