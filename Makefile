@@ -9,7 +9,7 @@ SHELL_FILES = .ci/run $(shell find agent provider provisioning tests -name '*.sh
 WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis clean
+.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis bench-layers clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20
@@ -45,6 +45,9 @@ bench-lifetime: setup  ## measured brackets, costs and times beside a doubling s
 
 bench-diagnosis: setup  ## what a check says of 26 lines whose truth is known, both interpreters
 	$(PYTHON) -m tests.bench.diagnosis
+
+bench-layers: setup  ## which box forgets: one to three NATs in a row, both interpreters; 20 minutes
+	$(PYTHON) -m tests.bench.layers
 
 clean:  ## remove .venv, .cache and everything built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

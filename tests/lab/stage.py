@@ -180,12 +180,19 @@ class Stage:
         self, device: str, interpreter: str, key: tuple[str, str], limit: int = 600
     ) -> subprocess.Popen[Any]:
         """`natwatch lifetime --json`, started; its result stands on its standard output."""
+        options = ("--json", "--class", key[0], "--state", key[1], "--limit", str(limit))
+        return self.one_shot(device, interpreter, "lifetime", *options)
+
+    def one_shot(
+        self, device: str, interpreter: str, command: str, *options: str
+    ) -> subprocess.Popen[Any]:
+        """`natwatch COMMAND` against the reflector, started; its answer is its standard output."""
         key_file = self.folder / f"{device}.key"
         key_file.write_text(device_key(self.master, device).hex())
         argv = [
-            *(*INTERPRETERS[interpreter], "-m", "natwatch", "lifetime", "--json"),
+            *(*INTERPRETERS[interpreter], "-m", "natwatch", command),
             *("--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)),
-            *("--class", key[0], "--state", key[1], "--limit", str(limit)),
+            *options,
         ]
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 

@@ -77,7 +77,7 @@ def test_odd_arguments_end_with_two_and_one_sentence(natwatch: list[str], tmp_pa
     key.write_text("0f" * 32)
     good = ["lifetime", "--reflector", "127.0.0.1", "--device", "nw-1", "--key-file", str(key)]
     for arguments, words in (
-        (["dance"], ("dance", "run, check, lifetime, nat or advice")),
+        (["dance"], ("dance", "run, check, lifetime, layers, nat or advice")),
         (["run"], ("--config",)),
         (["run", "--config"], ("expected a value",)),
         (["lifetime"], ("--reflector",)),
