@@ -155,8 +155,9 @@ FINDINGS = {
         " потере одного пакета она пропадёт.",
     ),
     "layers.router.short": (
-        "It is the router that forgets too soon: %(box)s after %(lifetime)s (%(state)s)%(others)s.",
-        "Слишком рано забывает маршрутизатор: %(box)s через %(lifetime)s (%(state)s)%(others)s.",
+        "It is the customer's side that forgets too soon: %(box)s after %(lifetime)s"
+        " (%(state)s)%(others)s.",
+        "Слишком рано забывает сторона клиента: %(box)s через %(lifetime)s (%(state)s)%(others)s.",
     ),
     "layers.carrier.short": (
         "It is the access provider that forgets too soon, not the customer's router: %(box)s after"
