@@ -4,9 +4,9 @@ import time
 
 from natwatch import port
 from natwatch.daemon import telling
-from natwatch.diagnosis import keepalive
-from natwatch.diagnosis import layers as boxes
+from natwatch.diagnosis import keepalive, layers_lines
 from natwatch.diagnosis.classic import set_beside
+from natwatch.diagnosis.layers import combine
 from natwatch.evidence import Evidence
 from natwatch.oneshot import measure
 from natwatch.port import classic, network
@@ -156,7 +156,7 @@ def layers(target, limit, language):
     measured = {STREAM: found[0], REPLIED: found[1]}
     local = network.address_towards(target[0])
     where = addressing(local, network.gateway(), session.mapped and session.mapped[0], PRIVATE)
-    result = boxes.combine(measured, found[2], where)
+    result = combine(measured, found[2], where)
     result["measured"] = {"path": path, "states": measured, "gateway": found[2]}
     known = result["count"] is not None and result["agree"] is not False
-    return Outcome(result, boxes.lines(result, language), known)
+    return Outcome(result, layers_lines.lines(result, language), known)
