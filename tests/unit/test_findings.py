@@ -101,6 +101,13 @@ def adapter(kind="inner", on_segment=True, answered=True):
     return dict(result, answered=answered)
 
 
+def configured(replied=180, helpers=("sip",)):
+    timers = {"oneway": replied, "replied": replied, "stream": 180}
+    forwards = [{"ports": [5000, 5100], "to": "10.0.0.6", "to_port": None}]
+    known = {"router": True, "timers": timers, "helpers": list(helpers), "forwards": forwards}
+    return dict(known, notes=["Something could not be read."])
+
+
 def healthy():
     return {
         "addressing": addressing("10.0.0.5", "10.0.0.1", "203.0.113.9", PROFILE["inner"]),
@@ -124,6 +131,7 @@ def healthy():
         "forward": None,
         "dns": None,
         "registration": None,
+        "configured": None,
         "left_out": [],
         "cut_short": False,
     }
@@ -514,6 +522,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
         told(lifetimes={SIP: lifetime(10, 11), ONEWAY: None, STUN: None}, forward=forward(False)),
         told(forward=forward(True, None), registration=registration("no answer", options=None)),
         told(registration=registration("refused", status=503)),
+        told(configured=configured(replied=90)),
     ]
     seen = set()
     for result in worst:
