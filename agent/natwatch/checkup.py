@@ -77,7 +77,7 @@ class Checkup:
             return False
         first, mapped = reached
         self.measured["addressing"] = self._addressing(mapped)
-        self.measured["configured"] = kernel.of_this_router()
+        self.measured["configured"] = kernel.of_this_router(True)
         ports = classes(self.profile)
         session = Session(self.device, self.key, self.address, port.random, first, ports)
         voice = self._ask_nat(session)

@@ -523,6 +523,7 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
         told(forward=forward(True, None), registration=registration("no answer", options=None)),
         told(registration=registration("refused", status=503)),
         told(configured=configured(replied=90)),
+        told(configured=configured(replied=300)),
     ]
     seen = set()
     for result in worst:

@@ -1,6 +1,18 @@
 """A probe that is the router: what is configured there is told beside what was measured."""
 
-from test_findings import PROFILE, SIP, STUN, adapter, alg, codes, configured, lifetime, state, told
+from test_findings import (
+    ONEWAY,
+    PROFILE,
+    SIP,
+    STUN,
+    adapter,
+    alg,
+    codes,
+    configured,
+    lifetime,
+    state,
+    told,
+)
 
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.report import lines
@@ -25,25 +37,42 @@ def test_what_is_configured_is_found_and_is_nothing_where_the_probe_is_no_router
 
 
 def test_a_timer_differs_where_the_bracket_leaves_it_out_by_more_than_a_second():
-    for timer, lo, hi, differs in (
-        (180, 179.4, 180.6, False),
-        (180, 180.9, 181.5, False),
-        (180, 181.2, 182.0, True),
-        (180, 178.0, 179.1, False),
-        (180, 177.0, 178.9, True),
-        (180, 342.0, None, True),  # it outlived the timer: another rule decides
-        (400, 342.0, None, False),
-        (120, 59.4, 60.6, True),
-        (None, 59.4, 60.6, False),
+    differs, outlived = "router.timer.differs", "router.timer.outlived"
+    for timer, lo, hi, code in (
+        (180, 179.4, 180.6, None),
+        (180, 180.9, 181.5, None),
+        (180, 181.2, 182.0, outlived),
+        (180, 178.0, 179.1, None),
+        (180, 177.0, 178.9, differs),
+        (180, 342.0, None, outlived),
+        (400, 342.0, None, None),
+        (120, 59.4, 60.6, differs),
+        (None, 59.4, 60.6, None),
     ):
         table = {SIP: lifetime(lo, hi), STUN: lifetime(lo, hi)}
         result = told(lifetimes=table, configured=configured(timer, ()))
-        found = evidence(result, "router.timer.differs")
         expected = [{"state": "replied", "configured": timer, "measured": [lo, hi]}]
-        assert found == (expected if differs else []), (timer, lo, hi)
-    assert not evidence(told(lifetimes={}, configured=PLAIN), "router.timer.differs")
-    known = dict(PLAIN, timers=None)
-    assert not evidence(told(configured=known), "router.timer.differs")
+        for one in (differs, outlived):
+            assert evidence(result, one) == (expected if one == code else []), (timer, lo, hi)
+    for nothing in (
+        {"lifetimes": {}, "configured": PLAIN},
+        {"configured": dict(PLAIN, timers=None)},
+    ):
+        assert codes(told(**nothing)) == ["router.forward"], nothing
+
+
+def test_a_lifetime_beyond_the_routers_timer_is_no_phones_and_no_advice():
+    both = {SIP: lifetime(59.5, 60.5), ONEWAY: lifetime(59.5, 60.5), STUN: lifetime(59.5, 60.5)}
+    held, outlived = configured(60, ()), configured(15, ())
+    result = told(lifetimes=both, configured=held)
+    assert state(result, "R6") == "met" and result["keepalive"]["interval_s"] == 29
+    result = told(lifetimes=both, configured=outlived)
+    assert state(result, "R6") == "not measured" and result["verdict"] == "unknown"
+    assert result["keepalive"]["interval_s"] is None and result["advice"] == [], result
+    # Of what died sooner than it was set to, the line is known.
+    result = told(lifetimes=both, configured=configured(90, ()))
+    assert state(result, "R6") == "noted" and result["keepalive"]["interval_s"] == 29
+    assert told(lifetimes=both)["keepalive"]["interval_s"] == 29
 
 
 def test_the_first_forward_of_the_operators_and_of_the_adapters_port_is_told():

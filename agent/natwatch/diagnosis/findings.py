@@ -81,6 +81,7 @@ CODES = {
     "sip.account.failed": ("R9", BAD),
     # Of a probe that is the router itself.
     "router.timer.differs": ("R6", NOTE),
+    "router.timer.outlived": ("R6", NOTE),
     "router.helper.sip": ("R5", WARN),
     "router.forward": ("R8", NOTE),
 }
@@ -108,7 +109,7 @@ def findings(measured, profile):
     _of_sip(found, measured["lifetimes"])
     _of_bindings(found, measured, profile)
     # Where a shorter keepalive would hold it, nobody needs a forward.
-    lost = advised(measured["lifetimes"], profile)["margin"] == keepalive.NONE
+    lost = advised(router.lifetimes(measured), profile)["margin"] == keepalive.NONE
     for code, evidence in service.judge_account(measured, lost):
         _add(found, code, **evidence)
     known = bracket_of(measured["lifetimes"], "udp/sip", "replied")
@@ -197,7 +198,6 @@ def _sip_ports(measured, profile):
 def _asked(measured, least):
     """{requirement: whether enough was measured to call it met}."""
     nat, rtp = measured["nat"] or {}, measured["rtp"]
-    lifetimes = measured["lifetimes"]
     addressing = measured["addressing"] or {"kind": UNKNOWN}
     asked = dict([(name, False) for name in REQUIREMENTS])
     asked["R1"] = nat.get("filtering") is not None
@@ -210,7 +210,7 @@ def _asked(measured, least):
         adapter, helpers = measured["adapter"], measured["configured"]["helpers"]
         asked["R3"] = adapter is not None and adapter["kind"] == INNER
         asked["R5"] = asked["R5"] and helpers is not None
-    known = bracket_of(lifetimes, "udp/sip", "replied")
+    known = bracket_of(router.lifetimes(measured), "udp/sip", "replied")
     # Where nothing died the search may have ended before the shortest keepalive.
     asked["R6"] = known is not None and (known[1] is not None or known[0] > least)
     media = measured["media"] or {"out": None, "in": None}
@@ -306,7 +306,7 @@ def _of_sip(found, lifetimes):
 
 
 def _of_bindings(found, measured, profile):
-    advice = advised(measured["lifetimes"], profile)
+    advice = advised(router.lifetimes(measured), profile)
     limits = profile["keepalive_s"]
     died = advice["margin"] == keepalive.NONE and advice["hi"] is not None
     if died or advice["holds"] is False:

@@ -2,7 +2,7 @@
 
 import time
 
-from natwatch.diagnosis import findings, keepalive, texts
+from natwatch.diagnosis import findings, keepalive, router, texts
 from natwatch.diagnosis.facts import bracket_text, facts
 from natwatch.document import plain
 
@@ -18,7 +18,7 @@ def report(measured, profile, about):
     """
     found = findings.findings(measured, profile)
     rows = findings.requirements(measured, found, profile)
-    advice = findings.advised(measured["lifetimes"], profile)
+    advice = findings.advised(router.lifetimes(measured), profile)
     result = {
         "version": VERSION,
         "about": about,

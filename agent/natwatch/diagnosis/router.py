@@ -11,6 +11,20 @@ def is_router(measured):
     return measured["configured"] is not None and measured["configured"]["router"] is True
 
 
+def lifetimes(measured):
+    """Those of the measured lifetimes that a phone behind this router may have: all, where the
+    probe is no router.
+
+    One that outlived the router's own timer is the probe's alone: what comes to the router itself
+    needs no binding where its firewall lets everything in. A phone's packets need it.
+    """
+    known = measured["lifetimes"]
+    timers = measured["configured"]["timers"] if is_router(measured) else None
+    if timers is None:
+        return known
+    return {key: known[key] for key in known if not _outlived(known[key], timers.get(key[1]))}
+
+
 def judge(measured, ports, bracket):
     """[(code, evidence), …] for diagnosis.findings.
 
@@ -21,9 +35,12 @@ def judge(measured, ports, bracket):
     configured = measured["configured"]
     found = []
     timer = (configured["timers"] or {"replied": None})["replied"]
-    if differs(timer, bracket):
+    if timer is not None and bracket is not None:
         evidence = {"state": "replied", "configured": timer, "measured": list(bracket)}
-        found.append(("router.timer.differs", evidence))
+        if bracket[0] > timer + _APART:
+            found.append(("router.timer.outlived", evidence))
+        elif bracket[1] is not None and bracket[1] < timer - _APART:
+            found.append(("router.timer.differs", evidence))
     if "sip" in (configured["helpers"] or []):
         found.append(("router.helper.sip", {}))
     for port in ports:
@@ -34,12 +51,9 @@ def judge(measured, ports, bracket):
     return found
 
 
-def differs(timer, bracket):
-    """Whether a *timer* of so many s is not what was measured as *bracket*; unknown: False."""
-    if timer is None or bracket is None:
-        return False
-    lo, hi = bracket
-    return lo > timer + _APART or (hi is not None and hi < timer - _APART)
+def _outlived(lifetime, timer):
+    known = None not in (lifetime, timer) and lifetime["lo"] is not None
+    return known and lifetime["lo"] > timer + _APART
 
 
 def covers(forward, port):

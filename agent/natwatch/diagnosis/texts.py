@@ -225,6 +225,14 @@ FINDINGS = {
         " %(measured)s с: решает другое устройство на пути (NAT провайдера) или правило для этого"
         " порта.",
     ),
+    "router.timer.outlived": (
+        "This router is set to keep a binding for %(configured)d s (%(state)s), but %(measured)s s"
+        " were measured: its firewall lets the probe's packets in without a binding, or a rule for"
+        " that port decides. How long a phone behind it is remembered was not measured.",
+        "Этот маршрутизатор настроен хранить привязку %(configured)d с (%(state)s), а измерено"
+        " %(measured)s с: его межсетевой экран пропускает пакеты зонда и без привязки, или решает"
+        " правило для этого порта. Сколько он помнит телефон за ним, не измерено.",
+    ),
     "router.helper.sip": (
         "This router's kernel has its SIP helper (SIP ALG) loaded. It is configured, not measured:"
         " the probe's own packets need not meet it, a phone's do.",

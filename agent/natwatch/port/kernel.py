@@ -29,14 +29,15 @@ _STREAM_SINCE = 5  # before Linux 5.0 the first answer makes a stream, later one
 _OWN = "docker podman cni virbr lxcbr lxdbr vmnet vboxnet tun tap wg tailscale zt".split()
 
 
-def of_this_router():
-    """configured() of this machine, with its rules where they can be listed; None: no router.
+def of_this_router(listing):
+    """configured() of this machine; None: it is no router.
 
-    It waits for nft, ruleset.DEADLINE at most.
+    *listing*: with its rules, where this platform can list them. That waits for nft,
+    ruleset.DEADLINE at most, so a loop does without.
     """
     if is_router("/") is not True:
         return None
-    lister = ruleset.start(port.now())
+    lister = ruleset.start(port.now()) if listing else None
     rules = None
     try:
         while lister is not None and rules is None:
@@ -51,7 +52,7 @@ def of_this_router():
 def configured(root, rules=None):
     """What is set in this kernel, as a dict; *root* is where its files are found, ending in /.
 
-    *rules*: what port.ruleset told, a digest or {"error": sentence}; None: it cannot run here.
+    *rules*: what port.ruleset told, a digest or {"error": sentence}; None: it was not asked.
 
     {"router": whether this host forwards and translates, None: unknown,
      "timers": {"oneway", "replied", "stream"} in s, those of a binding in that state, or None,
@@ -63,7 +64,7 @@ def configured(root, rules=None):
     """
     notes = []
     if rules is None:
-        rules = {"error": "this interpreter starts no programs"}
+        rules = {"error": "no program was started for it"}
     if "error" in rules:
         notes.append("The kernel's rules could not be listed: %s." % rules["error"])
     timers = _timers(root, notes)
