@@ -145,6 +145,7 @@ def test_who_is_no_router_is_told_apart_from_who_cannot_tell():
         ({"proc/net/route": ROUTES + route % "eth1"}, True),
         ({"proc/net/route": ROUTES + (route % "eth1").replace("0001\t0", "0000\t0")}, False),
         ({"proc/net/route": ROUTES + (route % "eth1").replace("00FFFFFF", "FFFFFFFF")}, False),
+        ({"proc/net/route": ROUTES + (route % "eth1").replace("0001\t0", "0201\t0")}, False),
         # A point-to-point line needs no gateway.
         ({"proc/net/route": LAN + "pppoe-wan 00000000 00000000 0001 0 0 0 00000000 0 0 0\n"}, True),
     ):
