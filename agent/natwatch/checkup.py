@@ -15,7 +15,7 @@ from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import classes
 from natwatch.diagnosis.report import lines, report
 from natwatch.oneshot import Found, measure, write_log
-from natwatch.port import network
+from natwatch.port import kernel, network
 from natwatch.probes.adapter import Adapter
 from natwatch.probes.addressing import addressing, kind_of
 from natwatch.probes.alg import Alg
@@ -77,6 +77,7 @@ class Checkup:
             return False
         first, mapped = reached
         self.measured["addressing"] = self._addressing(mapped)
+        self.measured["configured"] = kernel.of_this_router(True)
         ports = classes(self.profile)
         session = Session(self.device, self.key, self.address, port.random, first, ports)
         voice = self._ask_nat(session)

@@ -197,9 +197,14 @@ class Stage:
         return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
 
     def check(
-        self, device: str, interpreter: str, *options: str, site: dict[str, Any] | None = None
+        self,
+        device: str,
+        interpreter: str,
+        *options: str,
+        site: dict[str, Any] | None = None,
+        host: str = "phone",
     ) -> subprocess.Popen[Any]:
-        """`natwatch check --json`, started; its report stands on its standard output.
+        """`natwatch check --json`, started on *host*; its report stands on its standard output.
 
         *site*: fields of the device's configuration about the customer's line.
         """
@@ -212,7 +217,7 @@ class Stage:
             key_file.write_text(device_key(self.master, device).hex())
             argv += ["--reflector", REFLECTOR_A, "--device", device, "--key-file", str(key_file)]
             argv += ["--profile", str(self.profile)]
-        return self.spawn(device, "phone", argv, stdout=subprocess.PIPE, text=True)
+        return self.spawn(device, host, argv, stdout=subprocess.PIPE, text=True)
 
     def start_adapter(
         self,

@@ -104,6 +104,13 @@ def adapter(kind="inner", on_segment=True, answered=True):
     return dict(result, answered=answered)
 
 
+def configured(replied=180, helpers=("sip",)):
+    timers = {"oneway": replied, "replied": replied, "stream": 180}
+    forwards = [{"ports": [5000, 5100], "to": "10.0.0.6", "to_port": None}]
+    known = {"router": True, "timers": timers, "helpers": list(helpers), "forwards": forwards}
+    return dict(known, notes=["Something could not be read."])
+
+
 def healthy():
     return {
         "addressing": addressing("10.0.0.5", "10.0.0.1", "203.0.113.9", PROFILE["inner"]),
@@ -128,6 +135,7 @@ def healthy():
         "dns": None,
         "registration": None,
         "layers": None,
+        "configured": None,
         "left_out": [],
         "cut_short": False,
     }
@@ -522,6 +530,8 @@ def test_every_code_and_step_has_words_in_every_language_that_take_its_evidence(
         of_layers(OUTER_SHORT, heard(upnp="100.64.7.2"), short=True),
         of_layers(OUTER_SHORT, None, short=True),
         of_layers(OUTER_SHORT, heard(upnp="203.0.113.9")),
+        told(configured=configured(replied=90)),
+        told(configured=configured(replied=300)),
     ]
     seen = set()
     for result in worst:

@@ -5,7 +5,7 @@ from natwatch.daemon import plan, telling
 from natwatch.daemon.sampling import SAMPLE, Sampling
 from natwatch.daemon.standing import Standing
 from natwatch.diagnosis.classic import set_beside
-from natwatch.port import classic, network
+from natwatch.port import classic, kernel, network
 from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import UNKNOWN, Keepalives
@@ -89,6 +89,10 @@ class Surveys:
         local = network.address_towards(self.session.endpoint[0])
         mapped = None if self.session.mapped is None else self.session.mapped[0]
         self.standing.place(local, network.gateway(), mapped, now)
+        configured = kernel.of_this_router(False)
+        if configured is not None:
+            configured["helpers"] = None  # R5 is for the check, which lists the rules
+        self.standing.keep("configured", configured, now)
         news = self.standing.news(now)
         if news is not None:
             self.say(telling.check(news))

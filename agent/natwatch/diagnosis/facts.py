@@ -3,6 +3,8 @@
 from natwatch.diagnosis import layers_lines, texts
 from natwatch.diagnosis.texts import bracket_text
 
+_SHOWN = 8  # forwards; --json has them all
+
 
 def facts(result, language):
     """The lines, in *language*; nothing is said of what was not measured."""
@@ -11,7 +13,8 @@ def facts(result, language):
     told += layers_lines.facts(result["layers"], language)
     told += _ports(result["rtp"], language)
     told += _voice(result["media"], language)
-    return told + _bindings(result["registration"], language)
+    told += _bindings(result["registration"], language)
+    return told + _configured(result["configured"], result["lifetimes"], language)
 
 
 def _public(addressing, language):
@@ -63,3 +66,35 @@ def _bindings(registration, language):
         name = "registered" if binding["expires"] is None else "registered until"
         told.append(texts.say(texts.FACTS, name, language, binding))
     return told
+
+
+def _configured(configured, lifetimes, language):
+    """Of a probe that is the router: what that is told to do, beside what was measured."""
+    if configured is None:
+        return []
+    told = [texts.say(texts.FACTS, "router", language)]
+    timers = configured["timers"]
+    if timers is not None:
+        states = [state for state in ("oneway", "replied", "stream") if timers[state] is not None]
+        known = [one for one in lifetimes if one["class"] == "udp/sip" and one["lo"] is not None]
+        beside = ["%s %s" % (one["state"], bracket_text(one)) for one in known]
+        values = {"timers": ", ".join(["%s %d" % (state, timers[state]) for state in states])}
+        values["beside"] = ", ".join(beside) or "-"
+        told.append(texts.say(texts.FACTS, "configured timers", language, values))
+    if configured["helpers"] is not None:
+        name = "configured helper" if configured["helpers"] else "no helper"
+        told.append(texts.say(texts.FACTS, name, language))
+    if configured["forwards"]:
+        shown = [_forward_text(one) for one in configured["forwards"][:_SHOWN]]
+        shown += ["…"] if len(configured["forwards"]) > _SHOWN else []
+        told.append(texts.say(texts.FACTS, "configured forwards", language) % ", ".join(shown))
+    elif configured["forwards"] is not None:
+        told.append(texts.say(texts.FACTS, "no forwards", language))
+    return told + configured["notes"]
+
+
+def _forward_text(forward):
+    low, high = forward["ports"]
+    ports = "%d" % low if low == high else "%d-%d" % (low, high)
+    to_port = ":%d" % forward["to_port"] if forward["to_port"] is not None else ""
+    return "%s -> %s%s" % (ports, forward["to"], to_port)

@@ -11,7 +11,7 @@ A requirement's state is "met", "not met", "noted" or "not measured", which is a
 and never counts as either.
 """
 
-from natwatch.diagnosis import keepalive, layers, line, service
+from natwatch.diagnosis import keepalive, layers, line, router, service
 from natwatch.probes.addressing import INNER, UNKNOWN
 from natwatch.probes.filtering import INDEPENDENT
 from natwatch.probes.reach import ports_of
@@ -36,6 +36,7 @@ ENGINES = (
     "dns",
     "registration",
     "layers",
+    "configured",
 )
 
 # code -> (requirement, severity).
@@ -85,6 +86,11 @@ CODES = {
     "sip.registrar.silent": ("R9", BAD),
     "sip.account.refused": ("R9", BAD),
     "sip.account.failed": ("R9", BAD),
+    # Of a probe that is the router itself.
+    "router.timer.differs": ("R6", NOTE),
+    "router.timer.outlived": ("R6", NOTE),
+    "router.helper.sip": ("R5", WARN),
+    "router.forward": ("R8", NOTE),
 }
 _ALG = 2  # so many times the timer of another port is no chance: an ALG's helper has 3,600 s
 
@@ -95,13 +101,15 @@ def findings(measured, profile):
     ``addressing``; ``adapter``; ``ports``, a list of results of Reach for the single ports, the
     first address first; ``rtp``, that of the range; ``nat``; ``alg``; ``size``; ``media``;
     ``lifetimes``, {(class, state): result}; ``keepalives``; ``forward``; ``dns``;
-    ``registration``; ``layers``, what diagnosis.layers.combine made of it all.
+    ``registration``; ``layers``, what diagnosis.layers.combine made of it all; ``configured``,
+    where the probe is the router, as port.kernel gives it.
     """
     found = []
     for code, evidence in line.judge(measured, profile["line"]):
         _add(found, code, **evidence)
     _of_ports(found, measured, profile["ports"])
-    _of_address(found, measured["addressing"])
+    if not router.is_router(measured):  # whose own address is no phone's
+        _of_address(found, measured["addressing"])
     for code, evidence in service.judge_adapter(measured["adapter"]):
         _add(found, code, **evidence)
     _of_nat(found, measured["nat"])
@@ -110,8 +118,11 @@ def findings(measured, profile):
     _of_bindings(found, measured, profile)
     _of_layers(found, measured, profile)
     # Where a shorter keepalive would hold it, nobody needs a forward.
-    lost = advised(measured["lifetimes"], profile)["margin"] == keepalive.NONE
+    lost = advised(router.lifetimes(measured), profile)["margin"] == keepalive.NONE
     for code, evidence in service.judge_account(measured, lost):
+        _add(found, code, **evidence)
+    known = bracket_of(measured["lifetimes"], "udp/sip", "replied")
+    for code, evidence in router.judge(measured, _sip_ports(measured, profile), known):
         _add(found, code, **evidence)
     return found
 
@@ -187,10 +198,15 @@ def _add(found, code, **evidence):
     )
 
 
+def _sip_ports(measured, profile):
+    """The operator's and, where it is another, the adapter's."""
+    adapter = measured["adapter"]
+    return sorted(set([profile["ports"]["sip"]] + ([adapter["port"]] if adapter else [])))
+
+
 def _asked(measured, least):
     """{requirement: whether enough was measured to call it met}."""
     nat, rtp = measured["nat"] or {}, measured["rtp"]
-    lifetimes = measured["lifetimes"]
     addressing = measured["addressing"] or {"kind": UNKNOWN}
     asked = dict([(name, False) for name in REQUIREMENTS])
     asked["R1"] = nat.get("filtering") is not None
@@ -198,7 +214,12 @@ def _asked(measured, least):
     asked["R3"] = addressing["kind"] != UNKNOWN
     asked["R4"] = nat.get("mapping") is not None
     asked["R5"] = bool(measured["alg"]) and UNKNOWN not in _verdicts(measured["alg"])
-    known = bracket_of(lifetimes, "udp/sip", "replied")
+    if router.is_router(measured):
+        # Phones stand behind it, and what it does to them its own packets do not meet.
+        adapter, helpers = measured["adapter"], measured["configured"]["helpers"]
+        asked["R3"] = adapter is not None and adapter["kind"] == INNER
+        asked["R5"] = asked["R5"] and helpers is not None
+    known = bracket_of(router.lifetimes(measured), "udp/sip", "replied")
     # Where nothing died the search may have ended before the shortest keepalive.
     asked["R6"] = known is not None and (known[1] is not None or known[0] > least)
     media = measured["media"] or {"out": None, "in": None}
@@ -294,7 +315,7 @@ def _of_sip(found, lifetimes):
 
 
 def _of_bindings(found, measured, profile):
-    advice = advised(measured["lifetimes"], profile)
+    advice = advised(router.lifetimes(measured), profile)
     limits = profile["keepalive_s"]
     died = advice["margin"] == keepalive.NONE and advice["hi"] is not None
     if died or advice["holds"] is False:

@@ -2,7 +2,7 @@
 
 import time
 
-from natwatch.diagnosis import findings, keepalive, layers, layers_lines, texts
+from natwatch.diagnosis import findings, keepalive, layers, layers_lines, router, texts
 from natwatch.diagnosis.facts import facts
 from natwatch.diagnosis.texts import bracket_text
 from natwatch.document import plain
@@ -19,7 +19,7 @@ def report(measured, profile, about):
     """
     found = findings.findings(measured, profile)
     rows = findings.requirements(measured, found, profile)
-    advice = findings.advised(measured["lifetimes"], profile)
+    advice = findings.advised(router.lifetimes(measured), profile)
     result = {
         "version": VERSION,
         "about": about,
@@ -118,6 +118,7 @@ _OF_REGISTRATION = ("sip.unregistered", "sip.registered.elsewhere")
 _OF_ACCOUNT = ("sip.account.refused", "sip.account.failed")
 _OF_ADDRESS = ("address.outside", "adapter.outside", "nat.none")
 _OF_ALG = ("sip.alg.rewrites", "sip.alg.drops", "sip.alg.answers", "sip.alg.timer", "sip.differs")
+_OF_ALG += ("router.helper.sip",)
 _OF_LINE = ("line.loss", "line.delay", "line.jitter", "voice.poor")
 
 
@@ -250,7 +251,7 @@ def _shown(finding, language):
             values[name] = "%.1f" % value
         elif name == "changes":
             values[name] = _changes_text(value)
-        elif name in ("sip", "other"):
+        elif name in ("sip", "other", "measured"):
             values[name] = bracket_text({"lo": value[0], "hi": value[1]})
         elif name == "bindings":
             values[name] = ", ".join([binding["contact"] for binding in value])

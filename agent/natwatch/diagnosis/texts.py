@@ -251,6 +251,32 @@ FINDINGS = {
         "The registrar does not take the account: %(state)s%(status)s.",
         "Сервер регистрации не принимает учётную запись: %(state)s%(status)s.",
     ),
+    "router.timer.differs": (
+        "This router is set to keep a binding for %(configured)d s (%(state)s), but %(measured)s s"
+        " were measured: another box on the way decides (a carrier's NAT), or a rule for that"
+        " port.",
+        "Этот маршрутизатор настроен хранить привязку %(configured)d с (%(state)s), а измерено"
+        " %(measured)s с: решает другое устройство на пути (NAT провайдера) или правило для этого"
+        " порта.",
+    ),
+    "router.timer.outlived": (
+        "This router is set to keep a binding for %(configured)d s (%(state)s), but %(measured)s s"
+        " were measured: its firewall lets the probe's packets in without a binding, or a rule for"
+        " that port decides. How long a phone behind it is remembered was not measured.",
+        "Этот маршрутизатор настроен хранить привязку %(configured)d с (%(state)s), а измерено"
+        " %(measured)s с: его межсетевой экран пропускает пакеты зонда и без привязки, или решает"
+        " правило для этого порта. Сколько он помнит телефон за ним, не измерено.",
+    ),
+    "router.helper.sip": (
+        "This router's kernel has its SIP helper (SIP ALG) loaded. It is configured, not measured:"
+        " the probe's own packets need not meet it, a phone's do.",
+        "В ядре этого маршрутизатора загружен модуль SIP (SIP ALG). Так настроено, это не"
+        " измерение: пакеты самого зонда могут идти мимо него, пакеты телефона — нет.",
+    ),
+    "router.forward": (
+        "This router is set to forward port %(port)d to %(to)s port %(to_port)d.",
+        "На этом маршрутизаторе настроен проброс порта %(port)d на %(to)s, порт %(to_port)d.",
+    ),
 }
 ADVICE = {
     "register": (
@@ -429,6 +455,32 @@ FACTS = {
     "registered until": (
         "The operator's server holds %(contact)s for %(expires)s s more",
         "На сервере оператора: %(contact)s, ещё %(expires)s с",
+    ),
+    "router": (
+        "The probe is the router itself: this was measured of the router's own line, with packets"
+        " that its rules for phones do not meet",
+        "Зонд — сам маршрутизатор: измерена его собственная линия, правила для телефонов на эти"
+        " пакеты не действуют",
+    ),
+    "configured timers": (
+        "Configured in this router's kernel, s: %(timers)s; beside measured (udp/sip): %(beside)s",
+        "Настроено в ядре этого маршрутизатора, с: %(timers)s; измерено (udp/sip): %(beside)s",
+    ),
+    "configured helper": (
+        "Configured in this router's kernel: a SIP helper",
+        "Настроено в ядре этого маршрутизатора: модуль SIP",
+    ),
+    "no helper": (
+        "Configured in this router's kernel: no SIP helper in use",
+        "Настроено в ядре этого маршрутизатора: модуль SIP не используется",
+    ),
+    "configured forwards": (
+        "Configured in this router, forwards of UDP: %s",
+        "Настроено в этом маршрутизаторе, пробросы UDP: %s",
+    ),
+    "no forwards": (
+        "Configured in this router: no forwards of UDP",
+        "Настроено в этом маршрутизаторе: пробросов UDP нет",
     ),
 }
 WORDS = {
