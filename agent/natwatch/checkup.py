@@ -4,16 +4,19 @@ The ports come first and need no key: a customer whose firewall blocks 3478 need
 so the control flow goes to whichever port answers. Then what the NAT does, since that decides how
 many ports may be asked at once, and who stands where: the adapter, the registrar's name. Then the
 sweep of the voice ports, a voice stream, the kinds of keepalive, the account, the forward, and the
-lifetimes, which take as long as the NAT's timer.
+lifetimes, which take as long as the NAT's timer. Where bindings die it asks at last which of the
+boxes on the way forgets, which takes as long again.
 """
 
 from natwatch import VERSION, port
 from natwatch.commands import Outcome
 from natwatch.daemon import telling
 from natwatch.diagnosis.findings import ENGINES
+from natwatch.diagnosis.layers import combine
 from natwatch.diagnosis.page import page
 from natwatch.diagnosis.profile import classes
 from natwatch.diagnosis.report import lines, report
+from natwatch.evidence import Evidence
 from natwatch.oneshot import Found, measure, write_log
 from natwatch.port import kernel, network
 from natwatch.probes.adapter import Adapter
@@ -24,14 +27,16 @@ from natwatch.probes.dns import Dns
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.forward import Forward
 from natwatch.probes.keepalives import Keepalives
+from natwatch.probes.layers import Layers
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.mapping import ONE_BINDING, Mapping
 from natwatch.probes.media import Media
+from natwatch.probes.path import Path
 from natwatch.probes.reach import Reach, count, ports_of
 from natwatch.probes.registration import Registration
 from natwatch.probes.session import Session
 from natwatch.probes.size import Size
-from natwatch.probes.teeth import ONEWAY, REPLIED
+from natwatch.probes.teeth import ONEWAY, REPLIED, STREAM
 
 KEYS = (("udp/sip", REPLIED), ("udp/sip", ONEWAY), ("udp/stun", REPLIED))
 # Bindings at once of each of the three searches, and voice ports asked: where one socket is one
@@ -45,7 +50,7 @@ _TOLERANCE = 0.05  # of a lifetime: no advice needs it closer, and a person wait
 _CANDIDATES = 4  # voice ports, of which the first that is open gets the voice stream
 _TALK, _TALK_QUICK = 30, 10  # s of the voice stream
 _SWEEP = 4096  # ports; of a larger range as many are drawn: 41 s of asking
-_ELSEWHERE = ("adapter", "dns", "registration")  # the reflector has no part in these
+_ELSEWHERE = ("adapter", "dns", "registration", "gateway")  # the reflector has no part in these
 _NAT_TAKES = 12  # s, where nothing is lost
 _LONGEST = 890  # s; the reflector holds no push longer than 900
 _LONGEST_QUICK = 32  # s
@@ -69,6 +74,8 @@ class Checkup:
         self.until = port.now() + _QUICK if quick else None
         self.measured = dict([(name, None) for name in ENGINES])
         self.measured.update({"lifetimes": {}, "left_out": [], "cut_short": False})
+        # Of the boxes on the way: where they may stand, their timers, what the router tells.
+        self.boxes = {"path": None, "boxes": None, "gateway": None}
 
     def run(self):
         """Measure everything. False, with ``trouble``, if nothing of the far end answers."""
@@ -82,6 +89,7 @@ class Checkup:
         session = Session(self.device, self.key, self.address, port.random, first, ports)
         voice = self._ask_nat(session)
         self._ask_rest(session, voice)
+        self._ask_boxes(session)
         return True
 
     def _ask_ports(self):
@@ -119,7 +127,10 @@ class Checkup:
             ("alg", Alg(session, self.measured["addressing"]["local"], candidates[0])),
             ("size", Size(session)),
             ("voice", voice),
+            ("path", Path(session)),
         ]
+        if self.measured["configured"] is None:  # else the router is this machine
+            asked.append(("gateway", Evidence(session.endpoint, port.random)))
         adapter, account = self.site["adapter"], self.site["account"]
         if adapter is not None:
             asked.append(("adapter", Adapter((adapter["address"], adapter["port"]), port.random)))
@@ -160,10 +171,8 @@ class Checkup:
         sweep = Reach(self.address, voice_ports, port.random, most)
         if count(voice_ports) > most:
             self._leave_out("ports", asked=most)
-        limits = self.profile["keepalive_s"]
-        limit = min(2 * limits["max"] + 2, _LONGEST)  # s; no advice needs a longer lifetime
+        limit = self._limit()
         if self.quick:
-            limit = min(limits["default"] + 2, _LONGEST_QUICK)
             self._leave_out("lifetimes", seconds=limit)
         keys = self._keys(session.ports)
         searches = [
@@ -189,6 +198,32 @@ class Checkup:
         finally:  # also when Ctrl-C cuts it short
             if [engine for name, engine in asked if name == "registration" and engine.failed]:
                 self.site["refusal"].remember(self.site["account"], port.now())
+
+    def _limit(self):
+        """The silence, s, up to which lifetimes are searched: no advice needs longer ones."""
+        limits = self.profile["keepalive_s"]
+        if self.quick:
+            return min(limits["default"] + 2, _LONGEST_QUICK)
+        return min(2 * limits["max"] + 2, _LONGEST)
+
+    def _ask_boxes(self, session):
+        """Which box on the way forgets, where a lifetime was found that some box must have."""
+        found, path = self.measured["lifetimes"].get(KEYS[0]), self.boxes["path"]
+        if found is None or found["lo"] is None or found["hi"] is None or path is None:
+            return
+        if self.quick:
+            self._leave_out("layers")
+            return
+        bracket = int(found["lo"] * 1000), int(found["hi"] * 1000)
+        nat = self.measured["nat"] or {"mapping": None}
+        bindings = 3 * (_BINDINGS if nat["mapping"] in ONE_BINDING else _BINDINGS_EACH)
+        limit = self._limit() * 1000
+        engine = Layers(session, REPLIED, limit, bindings, _PACE, path, bracket)
+
+        def describe(now):
+            return "which box forgets: " + telling.progress(engine.progress(now))
+
+        self._measure(session, [("boxes", engine)], describe)
 
     def _of_account(self):
         """[("registration", engine)], if there is an account whose registrar may be asked."""
@@ -244,6 +279,8 @@ class Checkup:
             result = self._placed(result)
         if name in ENGINES:
             self.measured[name] = result
+        elif name in self.boxes:
+            self.boxes[name] = result
         elif name in KEYS:
             self.measured["lifetimes"][name] = result
 
@@ -258,6 +295,10 @@ class Checkup:
         if lifetimes and not [one for one in lifetimes if one is None or one["hi"] is None]:
             parts = self.measured["left_out"]
             self.measured["left_out"] = [one for one in parts if one["what"] != "lifetimes"]
+        if self.boxes["boxes"] is not None or self.boxes["gateway"] is not None:
+            timers = {REPLIED: self.boxes["boxes"], STREAM: None}
+            where, configured = self.measured["addressing"], self.measured["configured"]
+            self.measured["layers"] = combine(timers, self.boxes["gateway"], where, configured)
         return self.measured
 
     def _leave_out(self, what, **values):

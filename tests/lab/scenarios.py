@@ -201,11 +201,29 @@ def _wide(report: Report) -> str | None:
     return "a thin margin" if evidence(report, "nat.binding.thin") else None
 
 
+def _boxes(replied: tuple[int, ...], short: int | None = None) -> Callable[[Report], str | None]:
+    """Every box was found at its hop, with its timer; and which of them forgets first."""
+
+    def look(report: Report) -> str | None:
+        boxes = (report["layers"] or {"boxes": []})["boxes"]
+        hops = [(box["first"], box["last"]) for box in boxes]
+        if hops != [(hop, hop) for hop in range(1, len(replied) + 1)]:
+            return f"boxes at {hops}"
+        for box, timer in zip(boxes, replied, strict=True):
+            low, high = box["replied"] or (0.0, 0.0)
+            if not low - 0.1 <= timer <= (high or timer) + 0.1:
+                return f"{low} to {high} s instead of {timer}"
+        named = report["layers"]["short"]["replied"]
+        return f"box {named} called short" if short is not None and named != short else None
+
+    return look
+
+
 _FORWARD = ("udp", 5060, ADAPTER, 5060)
 
 SCENARIOS = (
     Scenario("plain NAT, 30/120 s", lambda stage: stage.lab.router.set_filter(allow=R2)),
-    Scenario("15 s", _timers(15), codes=frozenset({"nat.binding.short"})),
+    Scenario("15 s", _timers(15), codes=frozenset({"nat.binding.short", "layers.router.short"})),
     Scenario("200 s", _timers(200), look=_wide),
     Scenario("symmetric", _symmetric, notes=frozenset({"nat.mapping.dependent"})),
     Scenario(
@@ -249,12 +267,30 @@ SCENARIOS = (
         codes=frozenset({"sip.alg.answers", "line.fragments"}),
         topology=HOME_USERNAT,
     ),
-    Scenario("a carrier's NAT behind the customer's", lambda stage: None, topology=CARRIER),
+    Scenario(
+        "a carrier's NAT behind the customer's",
+        lambda stage: None,
+        notes=frozenset({"layers.several"}),
+        topology=CARRIER,
+        look=_boxes((30, 30)),
+    ),
+    Scenario(
+        "a carrier's NAT of 15 s behind the customer's",
+        lambda stage: stage.lab.carrier.set_timers(15, 60),
+        codes=frozenset({"nat.binding.short"}),
+        notes=frozenset({"layers.several"}),
+        # Only CPython reads ICMP errors, which show that the second hop is a carrier's.
+        allowed=frozenset({"layers.carrier.short", "layers.outer.short"}),
+        topology=CARRIER,
+        look=_boxes((30, 15), short=1),
+    ),
     Scenario(
         "a forward on one of two NATs, 15 s",
         _adapter(_FORWARD, udp=15),
-        codes=frozenset({"nat.binding.short", "forward.missing"}),
+        codes=frozenset({"nat.binding.short", "layers.router.short", "forward.missing"}),
+        notes=frozenset({"layers.several"}),
         topology=CARRIER_ADAPTER,
+        look=_boxes((15, 30), short=0),
     ),
     Scenario(
         "a public address, no NAT",

@@ -415,6 +415,7 @@ TERMS = {
 LEFT_OUT = {
     "ports": ("most voice ports (%(asked)d asked)", "большинство портов RTP (проверено %(asked)d)"),
     "lifetimes": ("lifetimes above %(seconds)d s", "тайм-ауты больше %(seconds)d с"),
+    "layers": ("which box on the way forgets", "какое из устройств на пути забывает"),
     "reflector": (
         "all that needs the reflector: %(trouble)s",
         "всё, для чего нужен рефлектор: %(trouble)s",
