@@ -175,6 +175,7 @@ _TOP = {
     ),
     "check_every_s": (_integer(60, 604800), "seconds from 60 to 604800", 21600),
     "survey_every_s": (_integer(0, 604800), _EVERY, 21600),
+    "layers_every_s": (_integer(0, 604800), _EVERY, 86400),
     "reach_every_s": (_integer(0, 604800), _EVERY, 900),
     "sweep_every_s": (_integer(0, 604800), _EVERY, 86400),
     "media_every_s": (_integer(0, 604800), _EVERY, 3600),

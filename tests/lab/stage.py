@@ -149,6 +149,7 @@ class Stage:
             "watch": [["udp/sip", "stream"]],
             "check": [],
             "survey_every_s": 0,
+            "layers_every_s": 0,
             "resident": None,
         }
         if (self.folder / "broker").exists():

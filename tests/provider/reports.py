@@ -185,6 +185,41 @@ LATEST: dict[str, dict[str, Any]] = {
         "codes": ["nat.filtering.inbound", "reach.blocked.rtp"],
         "context": HOME,
     },
+    "layers": {
+        "class": "udp/sip",
+        "boxes": [
+            {
+                "first": 1,
+                "last": 1,
+                "owner": "router",
+                "stream": [39.4, 40.6],
+                "replied": [29.4, 30.6],
+                "model": "ACME X1",
+                "address": "100.64.7.2",
+            },
+            {
+                "first": 3,
+                "last": 3,
+                "owner": "carrier",
+                "stream": [119.0, 120.2],
+                "replied": None,
+                "model": None,
+                "address": None,
+            },
+        ],
+        "short": {"stream": 0, "replied": None},
+        "clear": [{"first": 2, "last": 2, "beyond": 181.0}],
+        "complete": True,
+        "count": 2,
+        "evidence": [
+            {"source": "timers", "says": "two", "name": "timers", "values": {"hops": [1, 3]}},
+            {"source": "upnp", "says": "at least two"},
+            {"source": "pcp", "says": None},
+        ],
+        "agree": True,
+        "reason": None,
+        "context": HOME,
+    },
 }
 
 

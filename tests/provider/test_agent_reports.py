@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from test_layering import look
+from test_layers import Line, box
 from test_media import losing, measure
 from test_reach import Open
 from test_sampling import PORTS, ask, sweep
@@ -12,6 +14,7 @@ from test_standing import healthy
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
 from natwatch.daemon import telling
+from natwatch.daemon.boxes import LONGEST, shortened
 from natwatch.daemon.sampling import Sampling
 from natwatch.diagnosis.keepalive import advise
 from natwatch.probes.keepalives import Keepalives
@@ -131,3 +134,13 @@ def test_every_verdict_is_taken() -> None:
     check("check", told)
     assert told["codes"] == ["reach.blocked.rtp"]
     check("check", as_sent(known.verdict(10**10)))
+
+
+@pytest.mark.parametrize("boxes", [(40,), (40, 60), (60, 40), (40, 40), (15, 30, 60)])
+def test_which_boxes_stand_on_a_line_is_taken(boxes: Any) -> None:
+    for shortest in (False, True):
+        value = look(Line([box(timer) for timer in boxes]), min(boxes), shortest)
+        after = {"class": "udp/sip", "state": "stream", "lo": 14.6, "hi": 15.4}
+        told = shortened({**value, "after": after if shortest else None})
+        check("layers", as_sent(told))
+        assert value["boxes"] and len(json.dumps(told)) <= LONGEST

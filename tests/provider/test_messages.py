@@ -177,6 +177,8 @@ def test_a_lifetime_of_a_newer_agent_has_more_in_it() -> None:
 
 
 WAY = LATEST["media"]["in"]
+BOX = LATEST["layers"]["boxes"][0]
+AFTER = {"class": "udp/sip", "state": "stream", "lo": 14.6, "hi": 15.4}
 GOOD = (
     *[(kind, {}) for kind in CHECKED],
     *[(kind, {"newer": {"field": 1}}) for kind in CHECKED],
@@ -201,6 +203,10 @@ GOOD = (
     ("media", {"in": {**WAY, "jitter": None, "delay_above_least": None}}),
     ("check", {"codes": [], "requirements": {}, "verdict": "unknown"}),
     ("check", {"codes": ["a.newer.code"], "requirements": {"R10": "met"}}),
+    ("layers", {"after": AFTER}),
+    ("layers", {"boxes": [], "short": {}, "clear": [], "count": None, "complete": False}),
+    ("layers", {"evidence": [], "agree": None, "reason": "the line forgets nothing in 600 s"}),
+    ("layers", {"boxes": [{**BOX, "stream": [600, None], "model": None}]}),
 )
 
 
@@ -317,6 +323,43 @@ WRONG_KINDS = (
     ("check", {"codes": "reach.blocked.rtp"}, "codes"),
     ("check", {"codes": ["x" * 33]}, "codes"),
     ("check", {"codes": ["a"] * 65}, "codes"),
+    ("layers", {"class": "udp/stun"}, "class"),
+    ("layers", {"boxes": None}, "boxes"),
+    ("layers", {"boxes": [BOX] * 17}, "boxes"),
+    ("layers", {"boxes": [{**BOX, "owner": "nobody"}]}, r"boxes\[0\].owner"),
+    ("layers", {"boxes": [{**BOX, "first": 2}]}, r"boxes\[0\].last"),
+    ("layers", {"boxes": [{**BOX, "last": 256}]}, r"boxes\[0\].last"),
+    ("layers", {"boxes": [{**BOX, "first": None}]}, r"boxes\[0\].first"),
+    ("layers", {"boxes": [{**BOX, "stream": 40}]}, r"boxes\[0\].stream"),
+    ("layers", {"boxes": [{**BOX, "stream": [40.6, 39.4]}]}, r"boxes\[0\].stream"),
+    ("layers", {"boxes": [{**BOX, "stream": [None, None]}]}, r"boxes\[0\].stream"),
+    ("layers", {"boxes": [{**BOX, "replied": [1, 2, 3]}]}, r"boxes\[0\].replied"),
+    ("layers", {"boxes": [{**BOX, "replied": [0, 1e9]}]}, r"boxes\[0\].replied"),
+    ("layers", {"boxes": [{**BOX, "model": "a\x1b[2J"}]}, r"boxes\[0\].model"),
+    ("layers", {"boxes": [{**BOX, "model": "x" * 129}]}, r"boxes\[0\].model"),
+    ("layers", {"boxes": [{**BOX, "address": 7}]}, r"boxes\[0\].address"),
+    ("layers", {"short": None}, "short"),
+    ("layers", {"short": {"stream": 2}}, "short.stream"),
+    ("layers", {"boxes": [], "short": {"replied": 0}}, "short.replied"),
+    ("layers", {"short": {"stream": True}}, "short.stream"),
+    ("layers", {"clear": {}}, "clear"),
+    ("layers", {"clear": [{"first": 2, "last": 1, "beyond": 9}]}, r"clear\[0\].last"),
+    ("layers", {"clear": [{"first": 2, "last": 2}]}, r"clear\[0\].beyond"),
+    ("layers", {"complete": None}, "complete"),
+    ("layers", {"count": "two"}, "count"),
+    ("layers", {"evidence": None}, "evidence"),
+    ("layers", {"evidence": [{"says": "two"}]}, r"evidence\[0\].source"),
+    ("layers", {"evidence": [{"source": "upnp", "says": 2}]}, r"evidence\[0\].says"),
+    ("layers", {"evidence": [{"source": "upnp", "name": ""}]}, r"evidence\[0\].name"),
+    ("layers", {"evidence": [{"source": "upnp", "values": 7}]}, r"evidence\[0\].values"),
+    ("layers", {"agree": "yes"}, "agree"),
+    ("layers", {"reason": 1}, "reason"),
+    ("layers", {"after": "a shrink"}, "after"),
+    ("layers", {"after": {**AFTER, "class": "udp/rtp"}}, "after.class"),
+    ("layers", {"after": {**AFTER, "state": "oneway"}}, "after.state"),
+    ("layers", {"after": {**AFTER, "lo": None}}, "after.lo"),
+    ("layers", {"after": {**AFTER, "hi": None}}, "after.hi"),
+    ("layers", {"after": {**AFTER, "hi": 14.6}}, "after.hi"),
 )
 
 

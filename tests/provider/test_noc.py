@@ -300,6 +300,11 @@ def test_the_page_of_a_box_has_all_that_is_known_each_with_its_age(
         r"                   notes: nat.filtering.inbound",
         r"                   not met: R2",
         r"                   not measured: R5",
+        r"which box is short the customer's router \(hop 1, ACME X1\) +13 min",
+        r"                     stream 39.4 to 40.6 s, the shortest",
+        r"                     replied 29.4 to 30.6 s",
+        r"                   the carrier's NAT \(hop 3\)",
+        r"                     stream 119.0 to 120.2 s",
         r"lifetimes now: gateway 192.168.1.1, public address 203.0.113.9",
         r"udp/sip   stream     39.6 to 40.4 s  every 40 s +15 min",
         r"udp/stun  oneway     29.6 to 30.4 s  checked every 6 h +16 min",
@@ -317,6 +322,7 @@ def test_the_page_of_a_box_that_measured_nothing_says_so(
     code, out, _ = run(capsys, "--database", filled, "device", "home-2")
     assert code == 0
     titles = ("calls arrive", "verdict", "ports", "voice", "keepalive advice", "NAT behaviour")
+    titles += ("which box is short",)
     for title in (*titles, "keepalives"):
         assert re.search(f"^{title} +not measured$", out, re.MULTILINE)
     assert "lifetimes: not measured" in out and "none reported" in out
@@ -358,6 +364,37 @@ def test_what_is_unknown_is_shown_with_its_reason(
         r"  udp/sip oneway: latest, 3\d s ago, unknown: no audit",
     ):
         assert re.search(f"^{line}", page, re.MULTILINE), line
+
+
+def test_boxes_that_are_not_all_known_or_in_dispute_are_said_to_be(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.tell(latest_data("layers", complete=False, agree=False, reason="hop 2 hides"), "layers")
+    page = " ".join(told.page(capsys).split())
+    for text in (
+        "there may be more: not every hop could be looked at",
+        "DISAGREE on how many there are: timers says two, upnp says at least two",
+        "unknown: hop 2 hides",
+    ):
+        assert text in page
+
+
+def test_an_alert_names_its_box_on_the_page_in_the_table_and_in_json(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index, bracket in enumerate([(39.6, 40.4)] * 3 + [(14.6, 15.4)] * 2):
+        told.tell(lifetime_data(*bracket), ago=100 - index)
+    boxes = [{**LATEST["layers"]["boxes"][0], "stream": [14.4, 15.6]}]
+    told.tell(latest_data("layers"), "layers", 200)
+    told.tell(latest_data("layers", boxes=boxes, short={"stream": 0}), "layers", 10)
+    words = "it is the customer's router (hop 1, ACME X1) that forgets sooner: 39.4-40.6s before"
+    assert words in " ".join(told.page(capsys).split())
+    _, out, _ = run(capsys, "--database", told.address, "alerts")
+    assert words in " ".join(out.split())
+    for verb in (["alerts"], ["device", "home-1"]):
+        found = json.loads(run(capsys, "--database", told.address, *verb, "--json")[1])
+        alert = found[0] if verb == ["alerts"] else found["alert"]
+        assert (alert["box"]["owner"], alert["box"]["was"]) == ("router", [39.4, 40.6])
 
 
 def test_a_way_of_which_no_packet_was_timed_has_no_jitter(

@@ -86,6 +86,24 @@ def test_a_confirmation_is_due_beside_anything_and_nothing_beside_it():
     assert plan.due([first, other], [survey], 0) == []
 
 
+def test_an_urgent_survey_goes_before_everything_but_a_confirmation():
+    first, second = plan.Key("a"), plan.Key("b")
+    first.bracket = (39000, 40000)
+    first.doing = plan.WATCH
+    nat, layers = plan.Survey("nat", 6 * HOURS), plan.Survey("layers", 24 * HOURS)
+    surveys = [nat, layers]
+    layers.not_before = 1000
+    assert plan.due([first, second], surveys, 2000) == [(second, plan.SEARCH)]
+    layers.urgent = True
+    assert plan.due([first, second], surveys, 0) == [(second, plan.SEARCH)]
+    assert plan.due([first, second], surveys, 2000) == [(layers, plan.SURVEY)]
+    second.bracket, second.suspect = (29000, 30000), 15000
+    assert plan.due([first, second], surveys, 2000) == [(second, plan.CONFIRM)]
+    layers.off = True
+    second.suspect, second.bracket = None, None
+    assert plan.due([first, second], surveys, 2000) == [(second, plan.SEARCH)]
+
+
 def test_a_known_key_is_looked_at_when_its_hours_have_passed():
     key = plan.Key("a", 6 * HOURS)
     key.doing = plan.SEARCH
@@ -138,15 +156,21 @@ def test_the_report_of_the_plan_stays_within_the_budget():
 def test_surveys_of_the_profile_are_there_only_with_one_and_each_has_its_interval():
     every = {one.name: one.every // 1000 for one in plan.surveys(DEFAULTS, True)}
     expected = {"nat": 21600, "keepalives": 21600, "reach": 900, "sweep": 86400, "media": 3600}
+    expected["layers"] = 86400
     assert every == expected
-    assert [one.name for one in plan.surveys(DEFAULTS, False)] == ["nat", "keepalives"]
-    never = dict(DEFAULTS, survey_every_s=0, media_every_s=0)
+    assert [one.name for one in plan.surveys(DEFAULTS, False)] == [
+        "nat",
+        "keepalives",
+        "layers",
+    ]
+    never = dict(DEFAULTS, survey_every_s=0, layers_every_s=0, media_every_s=0)
     assert [one.name for one in plan.surveys(never, True)] == ["reach", "sweep"]
 
 
 def test_every_survey_costs_its_own_bytes():
     for name, least, most in (
         ("nat", 40000, 40000),
+        ("layers", 100000, 300000),
         ("reach", 300000, 400000),
         ("sweep", 264132, 300000),
         ("media", 24 * 64000, 1600000),

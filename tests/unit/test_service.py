@@ -11,6 +11,7 @@ from natwatch.daemon import plan
 from natwatch.daemon.loop import Loop
 from natwatch.daemon.service import Service
 from natwatch.daemon.spool import Spool
+from natwatch.probes.bracket import Bracket
 from natwatch.probes.lifetime import Lifetime
 from natwatch.probes.session import Session
 from natwatch.probes.watch import Watch
@@ -136,6 +137,7 @@ def service(profile=None, **changes):
         "check": [["udp/stun", "stream"]],
         "check_every_s": 21600,
         "survey_every_s": 21600,
+        "layers_every_s": 86400,
         "reach_every_s": 900,
         "sweep_every_s": 86400,
         "media_every_s": 3600,
@@ -192,6 +194,53 @@ def test_a_suspicion_ends_a_search_and_is_confirmed_at_once():
     made._begin(stream, plan.CONFIRM, port.now())
     assert replied.doing is None and stream.doing == plan.CONFIRM
     assert [key for key, _ in made._running] == [stream]
+    made.loop.close()
+
+
+class Searched:
+    """An engine whose search is over: the bracket, (lo, hi) in ms, that it found."""
+
+    counters = {}
+
+    def __init__(self, lo, hi):
+        self.bracket = Bracket(lo, hi, 5, 1, 0, 0)
+
+    def start(self, now):
+        pass
+
+    def take_sends(self):
+        return []
+
+
+def test_a_confirmed_shrink_has_its_box_looked_for_before_anything_else():
+    for suspect, found, urgent in (
+        (20000, (14400, 15600), True),
+        (20000, (38800, 39600), False),  # the lifetime that was known: a router's restart
+        (20000, (19000, None), False),  # nothing died: a false alarm
+        (None, (14400, 15600), False),  # searched for anew, since it had grown
+    ):
+        made, _ = service()
+        stream = made.keys[0]
+        stream.bracket, stream.suspect, stream.doing = (39000, 40000), suspect, plan.CONFIRM
+        engine = Searched(found[0], found[1])
+        made._running.append((stream, engine))
+        made.loop.start(engine, 0)
+        made._end(stream, engine, 1000)
+        made.surveys.turn(1000)
+        layers = survey_of(made, "layers")
+        assert layers.urgent is urgent and not layers.off, found
+        actions = plan.due(made.keys, made.surveys.items, 1000)
+        assert ((layers, plan.SURVEY) in actions) is urgent, found
+        made.loop.close()
+
+
+def test_boxes_are_never_looked_at_where_that_is_switched_off():
+    made, _ = service(layers_every_s=0)
+    made.keys[0].bracket = (14400, 15600)
+    made.surveys.shrunk(made.keys[0], 0)
+    made.surveys.turn(0)
+    made.surveys.lifetime({"class": "udp/sip", "state": "stream", "lo": 14.4, "hi": 15.6}, 0)
+    assert [item.name for item in made.surveys.items] == ["nat", "keepalives"]
     made.loop.close()
 
 
@@ -296,7 +345,7 @@ def reached(asked, blocked=()):
 
 def test_without_a_profile_nothing_of_it_is_asked_and_no_verdict_is_told():
     made, _ = service()
-    assert [item.name for item in made.surveys.items] == ["nat", "keepalives"]
+    assert [item.name for item in made.surveys.items] == ["nat", "keepalives", "layers"]
     made.surveys.tell_standing(port.now())
     assert told_of(made, "check") is None
     made.loop.close()

@@ -1,14 +1,15 @@
 """What is due: pure data and pure functions, no engine and no clock.
 
 A key is (class, state). Some keys are watched without pause, the others are looked at every few
-hours; surveys (the NAT's behaviour, the kinds of keepalive) as well. Searches, confirmations,
-looks and surveys open bindings by the dozen, so one of them runs at a time; watches run side by
-side on the rest of the budget.
+hours; surveys (the NAT's behaviour, the kinds of keepalive, which box is short) as well. Searches,
+confirmations, looks and surveys open bindings by the dozen, so one of them runs at a time; watches
+run side by side on the rest of the budget.
 """
 
 SEARCH, CONFIRM, WATCH, CHECK = "search", "confirm", "watch", "check"
 SURVEY = "survey"
 SURVEYS = ("nat", "keepalives")
+LAYERS = "layers"  # the survey of the boxes on the way (daemon/boxes.py)
 OF_PROFILE = ("reach", "sweep", "media")  # surveys of what the operator's profile names
 
 # What things cost on the wire, IP and UDP headers included (docs/benchmarks.md, "watching").
@@ -20,6 +21,7 @@ CHECK_BYTES = 6000  # three teeth
 SURVEY_BYTES = {
     "nat": 10000,  # with the classic test
     "keepalives": 10000,
+    LAYERS: 150000,  # both states, two boxes
     "reach": 4000,  # 24 ports at 132 bytes (144 a blocked one), and the report
     "sweep": 270000,  # 2,004 ports
     "media": 66000,  # 3 s: 160 packets of 200 bytes each way, set up and counted
@@ -89,13 +91,14 @@ class Key(Item):
 
 
 class Survey(Item):
-    """One survey's place in the plan; *name* is one of SURVEYS or OF_PROFILE."""
+    """One survey's place in the plan; *name* is LAYERS or one of SURVEYS or OF_PROFILE."""
 
     def __init__(self, name, every):
         Item.__init__(self, every)
         self.name = name
         self.found = True  # whether the latest one found anything
         self.off = False  # not to be begun as things are
+        self.urgent = False  # before everything but a confirmation
 
     def ended(self, found, now):
         """Note that it ended, and whether it *found* anything."""
@@ -113,10 +116,11 @@ class Survey(Item):
 def surveys(config, profiled):
     """A Survey of each kind that *config* wants; *profiled*: whether there is a profile."""
     every = {name: config["survey_every_s"] for name in SURVEYS}
+    every[LAYERS] = config["layers_every_s"]
     if profiled:
         every.update({name: config[name + "_every_s"] for name in OF_PROFILE})
     # In this order, since a dict has none on MicroPython: what the NAT does decides on the sweep.
-    names = [name for name in SURVEYS + OF_PROFILE if every.get(name)]
+    names = [name for name in SURVEYS + (LAYERS,) + OF_PROFILE if every.get(name)]
     return [Survey(name, every[name] * 1000) for name in names]
 
 
@@ -124,8 +128,9 @@ def due(keys, surveys, now):
     """[(Item, action), …] to begin now.
 
     One action but a watch runs at a time; a confirmation is due beside another, which then has
-    to end. What is watched without pause comes first, then what has been due for longest (surveys
-    before keys): in a fixed order, keys that are due often would starve those behind them.
+    to end. An urgent survey comes first, then what is watched without pause, then what has been due
+    for longest (surveys before keys): in a fixed order, keys that are due often would starve those
+    behind them.
     """
     idle = [key for key in keys if key.doing is None and now >= key.not_before]
     watched = [key for key in idle if key.every is None]
@@ -136,8 +141,9 @@ def due(keys, surveys, now):
         return actions
     if suspects or running:
         return actions + suspects[:1]
-    one = [(key, SEARCH) for key in watched if not key.bracket]
     ready = [s for s in surveys if s.doing is None and not s.off and now >= s.not_before]
+    one = [(survey, SURVEY) for survey in ready if survey.urgent]
+    one += [(key, SEARCH) for key in watched if not key.bracket]
     others = [(s, SURVEY) for s in ready]
     others += [(key, CHECK if key.bracket else SEARCH) for key in idle if key.every is not None]
     if others and not one:

@@ -42,7 +42,7 @@ class Service:
         self.keys = [plan.Key(tuple(entry)) for entry in config["watch"]]
         every = config["check_every_s"] * 1000
         self.keys += [plan.Key(tuple(entry), every) for entry in config["check"]]
-        self.surveys = Surveys(config, profile, self.session, self.findings, say)
+        self.surveys = Surveys(config, profile, self.keys, self.session, self.findings, say)
         self.pace = plan.pace(config["budget"]["packets_per_second"])
         self.resident = None
         # What the operator allows, for the advice; its profile knows better than the configuration.
@@ -191,7 +191,7 @@ class Service:
     def _end(self, item, engine, now):
         self._forget(item, engine)
         if item.doing == plan.SURVEY:
-            item.ended(item.found, now)
+            self.surveys.ended(item, now)
             return
         if item.doing in (plan.WATCH, plan.CHECK):
             item.suspect = engine.suspect if engine.change == "shrunk" else None
@@ -206,7 +206,10 @@ class Service:
                 "%s %s: a false alarm, nothing died up to %.1f s" % (item.key + (found[0] / 1000,))
             )
             found = item.bracket  # what was known still holds
+        shrunk = confirmed and _below(found, item.bracket)
         item.ended(None, found, now)
+        if shrunk:
+            self.surveys.shrunk(item, now)
         self._tell_advice(now)
         self.surveys.tell_standing(now)
 
@@ -277,6 +280,11 @@ class Service:
             self.say(trouble)
         else:
             self.say("%s (sending fails with error %s)" % (trouble, self.loop.send_error))
+
+
+def _below(bracket, old):
+    """Whether a *bracket*, (lo, hi) in ms or None, lies wholly below the *old* one."""
+    return bracket is not None and bracket[1] is not None and bracket[1] < old[0]
 
 
 def add_counts(total, part):

@@ -2,10 +2,12 @@
 
 from natwatch import port
 from natwatch.daemon import plan, telling
+from natwatch.daemon.boxes import Boxes
 from natwatch.daemon.sampling import SAMPLE, Sampling
 from natwatch.daemon.standing import Standing
 from natwatch.diagnosis.classic import set_beside
 from natwatch.port import classic, kernel, network
+from natwatch.probes.addressing import PRIVATE
 from natwatch.probes.behaviour import Behaviour
 from natwatch.probes.filtering import Filtering
 from natwatch.probes.keepalives import UNKNOWN, Keepalives
@@ -19,11 +21,12 @@ _MEDIA = 3  # s; an hour's stream of the day's bytes
 
 class Surveys:
     """``items`` are their places in the plan. *profile* None: nothing of what it names is asked.
+    *keys* are those of the plan.
 
     ``standing`` is the Standing, None without a profile.
     """
 
-    def __init__(self, config, profile, session, findings, say):
+    def __init__(self, config, profile, keys, session, findings, say):
         self.session = session
         self.findings = findings
         self.say = say
@@ -32,7 +35,14 @@ class Surveys:
         if profile is not None:
             self.sampling = Sampling(profile["ports"], port.random)
             self.standing = Standing(profile, self.sampling)
-        self._pace = 1000 // config["budget"]["packets_per_second"]
+        packets = config["budget"]["packets_per_second"]
+        self._pace = 1000 // packets
+        self.boxes = None  # where the boxes on the way are never looked at
+        for item in self.items:
+            if item.name == plan.LAYERS:
+                limits = (config["search_limit_s"] * 1000, plan.pace(packets))
+                inner = PRIVATE if profile is None else profile["inner"]
+                self.boxes = Boxes(item, keys, session, findings, say, limits, inner)
         self._mapping = None  # as the latest survey found it
         self._asked = []  # the ports of the sample or sweep that runs
         self._classic = None  # (what our own engines found, child) while the child is awaited
@@ -43,6 +53,8 @@ class Surveys:
         if item.name == "nat":
             mapping = Mapping(self.session.endpoint, port.random, own=network.own_addresses())
             return Behaviour(Filtering(self.session), mapping)
+        if item.name == plan.LAYERS:
+            return self.boxes.engine(room)
         if item.name == "keepalives":
             return Keepalives(self.session)
         if item.name == "media":
@@ -62,6 +74,7 @@ class Surveys:
             "nat": self._take_nat,
             "keepalives": self._take_keepalives,
             "media": self._take_media,
+            plan.LAYERS: self._take_layers,
         }.get(item.name, self._take_reach)
         take(item, result, now)
         self.tell_standing(now)
@@ -69,8 +82,21 @@ class Surveys:
     def turn(self, now):
         """Look after what is under way."""
         self._take_classic(now)
+        if self.boxes is not None:
+            self.boxes.turn(now)
         if self.standing is not None and self.standing.due(now):
             self.tell_standing(now)
+
+    def ended(self, item, now):
+        """The engine for *item* has ended."""
+        item.ended(item.found, now)
+        if item.name == plan.LAYERS:
+            self.boxes.ended(now)
+
+    def shrunk(self, key, now):
+        """The shrink of *key*, of the plan, was confirmed."""
+        if self.boxes is not None:
+            self.boxes.shrunk(key, now)
 
     def close(self):
         """A child takes up to a minute: the next survey, or the end, may come sooner."""
@@ -79,6 +105,8 @@ class Surveys:
 
     def lifetime(self, result, now):
         """One *result* of kind "lifetime", on which the verdict depends as well."""
+        if self.boxes is not None:
+            self.boxes.lifetime(now)
         if self.standing is not None:
             self.standing.lifetime(result, now)
 
@@ -137,6 +165,11 @@ class Surveys:
             self._keep("media", result, now)
         self.say(telling.media(result))
         self.findings.report("media", result, now)
+
+    def _take_layers(self, item, result, now):
+        value = self.boxes.take(result, now)
+        if value is not None:
+            self._keep(item.name, value, now)
 
     def _take_reach(self, item, result, now):
         to_tell = self.sampling.take(self._asked, result, now)

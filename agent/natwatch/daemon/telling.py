@@ -1,5 +1,7 @@
 """Results as plain lines for people."""
 
+from natwatch.diagnosis import attribution
+
 
 def progress(state):
     """One plain line from a search's progress()."""
@@ -137,3 +139,39 @@ def check(found):
     """One plain line from a report of kind "check"."""
     text = "verdict: %s" % found["verdict"]
     return text + (" (%s)" % ", ".join(found["codes"]) if found["codes"] else "")
+
+
+def layers(found):
+    """Plain lines from a value of diagnosis.layers.combine."""
+    lines = []
+    for index, box in enumerate(found["boxes"]):
+        parts = []
+        for state in attribution.STATES:
+            if box[state] is not None:
+                first = ", the first to forget" if found["short"][state] == index else ""
+                parts.append("%s %s%s" % (state, _span(box[state]), first))
+        lines.append("%s: %s" % (attribution.name(box), "; ".join(parts) or "lifetime unknown"))
+    if found["agree"] is False:
+        lines.append("how many boxes there are: the sources disagree")
+    if found["reason"] is not None:
+        lines.append("boxes: unknown, because: %s" % found["reason"])
+    return lines or ["boxes: none was found"]
+
+
+def shrunk(after, box):
+    """One plain line: whose lifetime it is that shrank, *after* as in a report of kind "layers"
+    and *box* by diagnosis.attribution, None where that is not known.
+    """
+    text = "%s %s: " % (after["class"], after["state"])
+    if box is None:
+        return text + "which box forgets sooner is unknown"
+    if box["was"] is None:
+        return text + "the first to forget now is %s" % attribution.name(box)
+    was, now = _span(box["was"]), _span(box["now"])
+    return text + "%s forgets sooner: %s before, %s now" % (attribution.name(box), was, now)
+
+
+def _span(bracket):
+    if bracket[1] is None:
+        return "over %.1f s" % bracket[0]
+    return "%.1f to %.1f s" % tuple(bracket)

@@ -91,13 +91,23 @@ class Measurement:
 class Change:
     """A rule was raised, is still raised but with another value *new*, or was cleared.
 
-    *old*: the baseline, where there is one.
+    *old*: the baseline, where there is one. *since*: when the first of the measurements that
+    decided it was made, UTC seconds.
     """
 
     rule: str
     raised: bool
     old: Bracket | None
     new: Bracket
+    since: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The tightest bracket of the measurements that decided a rule, and when the first was made."""
+
+    bracket: Bracket
+    since: float
 
 
 @dataclass
@@ -161,9 +171,9 @@ def step(history: History, measurement: Measurement, settings: Settings) -> list
     changes = []
     for name, says in _verdicts(bracket, measurement.method, old, settings).items():
         rule = history.rules[name]
-        new = _vote(rule, says, measurement, bracket)
-        if new is not None:
-            changes.append(Change(name, rule.raised, old, new))
+        decided = _vote(rule, says, measurement, bracket)
+        if decided is not None:
+            changes.append(Change(name, rule.raised, old, decided.bracket, decided.since))
             if name == "relative":
                 history.frozen = (old.lo, old.hi) if rule.raised and old else None
     changes += _tell(history, measurement, bracket, old, changes)
@@ -235,10 +245,8 @@ def _dead_at(bracket: Bracket, border: float, strictly: bool = False) -> bool:
 
 def _vote(
     rule: Rule, says: str | None, measurement: Measurement, bracket: Bracket
-) -> Bracket | None:
-    """Count what one measurement says to one rule. If that was the deciding vote, the rule flips:
-    the tightest bracket of those that decided it.
-    """
+) -> Decision | None:
+    """Count what one measurement says to one rule. If it is the deciding vote, the rule flips."""
     # The same bindings searched more closely, or the same watch: the later word holds.
     watching = measurement.method in WATCHING and not rule.raised
     witness = "watch" if watching else measurement.ref
@@ -257,8 +265,9 @@ def _vote(
     tightest = min((Bracket(lo, hi) for _, _, lo, hi in rule.votes), key=lambda one: one.width)
     rule.raised = not rule.raised
     rule.against = max(rule.against, measurement.measured)
+    decided = Decision(tightest, min(measured for _, measured, _, _ in rule.votes))
     rule.votes = []
-    return tightest
+    return decided
 
 
 def _tell(
@@ -272,21 +281,22 @@ def _tell(
     all of the key are given the new value.
     """
     if flipped:
-        new = min((change.new for change in flipped), key=lambda one: one.width)
+        tightest = min(flipped, key=lambda change: change.new.width)
+        new, since = tightest.new, tightest.since
     else:
         moved = _moved(history, measurement, bracket)
         if moved is None:
             return []
-        new = moved
+        new, since = moved.bracket, moved.since
     still = [name for name, rule in history.rules.items() if rule.raised]
     history.told = (new.lo, new.hi) if still else None
     history.lower = Rule(against=measurement.measured)
     history.higher = Rule(raised=True, against=measurement.measured)
     known = [change.rule for change in flipped]
-    return [Change(name, True, old, new) for name in still if name not in known]
+    return [Change(name, True, old, new, since) for name in still if name not in known]
 
 
-def _moved(history: History, measurement: Measurement, bracket: Bracket) -> Bracket | None:
+def _moved(history: History, measurement: Measurement, bracket: Bracket) -> Decision | None:
     """The new value of the rules raised, if this measurement confirms that it has moved."""
     if history.told is None:
         return None

@@ -129,6 +129,16 @@ class Fields:
         self.expect(field, good, f"a list of at most {most} [lowest, highest]")
         return [(low, high) for low, high in value or ()]
 
+    def bracket_or_none(self, field: str) -> tuple[float, float | None] | None:
+        value = self._data.get(field)
+        if value is None:
+            return None
+        good = isinstance(value, list) and len(value) == 2 and is_number(value[0], MAX_S)
+        if good and value[1] is not None:
+            good = is_number(value[1], MAX_S) and value[0] < value[1]
+        self.expect(field, good, "null or [alive, dead] in seconds, dead null where nothing died")
+        return value[0], value[1]
+
     def endpoint_or_none(self, field: str) -> tuple[str, int] | None:
         value = self._data.get(field)
         if value is None:

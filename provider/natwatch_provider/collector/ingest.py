@@ -18,7 +18,7 @@ from natwatch_provider.store.streams import Stream
 
 from .detect import Bracket, Measurement
 from .fields import Rejected
-from .judge import Judged, Rules, judge
+from .judge import Judged, Rules, attribute, judge
 from .kinds import CHECKED, Lifetime, check, lifetime
 from .messages import Presence, Report
 
@@ -46,6 +46,7 @@ class _Rows:
     lifetimes: list[dict[str, Any]] = field(default_factory=list)
     latest: list[dict[str, Any]] = field(default_factory=list)
     judged: dict[str, list[Judged]] = field(default_factory=lambda: defaultdict(list))
+    layered: set[str] = field(default_factory=set)  # devices that told which box is short
 
 
 def ingest(
@@ -72,6 +73,8 @@ def ingest(
     for name, judged in sorted(rows.judged.items()):
         keepalive = known[name].keepalive_s
         outcome.lines += judge(connection, name, keepalive, judged, rules, now)
+    for name in sorted(rows.layered):
+        outcome.lines += attribute(connection, name, now)
     devices.save(connection, known.values())
     streams.save(connection, received.values())
     outcome.acks = {name: telemetry.ranges_of(seqs) for name, seqs in sequences.items()}
@@ -119,6 +122,8 @@ def _take_report(
         elif one.kind in CHECKED:
             check(one.kind, one.data)
             rows.latest.append(_latest_row(one, time))
+            if one.kind == "layers":
+                rows.layered.add(one.device)
         else:
             # Stored all the same: were it not acknowledged, a newer agent would send it for ever.
             outcome.dropped.append(("unknown_kind", one.device, one.kind))

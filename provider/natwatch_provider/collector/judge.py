@@ -8,7 +8,7 @@ from natwatch_provider.store import alerts, baselines
 from natwatch_provider.store.alerts import Evidence
 from natwatch_provider.store.keys import Key
 
-from . import detect, wording
+from . import attribution, detect, wording
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,24 @@ def judge(
     return lines
 
 
+def attribute(connection: Connection, device: str, now: float) -> list[str]:
+    """Name the box behind the open alert of *device*, whose row is locked and which has told a
+    new report of kind "layers". The line that tells it, if that is news.
+    """
+    opened = alerts.open_alert(connection, device)
+    if opened is None:
+        return []
+    held = alerts.open_evidence(connection, opened.id)
+    worst = _worst(held, opened)
+    box = attribution.find(connection, device, worst, held)
+    if box is None or not attribution.adds(box, opened.box):
+        return []
+    what = wording.describe(worst, held, opened.keepalive_s, box)
+    if not alerts.attribute(connection, opened.id, what["box"], what["text"], now):
+        return []
+    return [wording.line(opened.id, "CHANGED", device, worst, what)]
+
+
 def _present(history: detect.History) -> tuple[float | None, float | None]:
     present = detect.baseline(history)
     return (None, None) if present is None else (present.lo, present.hi)
@@ -86,14 +104,16 @@ def _apply(
         if not new:
             return []
         worst = _worst(everything, None)
-        what = wording.describe(worst, everything, keepalive)
+        box = attribution.find(connection, device, worst, everything)
+        what = wording.describe(worst, everything, keepalive, box)
         number = alerts.raise_(connection, device, worst, what, now)
         line = wording.line(number, "RAISED", device, worst, what)
     else:
         number = opened.id
         if everything:
             worst = _worst(everything, opened)
-            what = wording.describe(worst, everything, keepalive)
+            box = attribution.find(connection, device, worst, everything)
+            what = wording.describe(worst, everything, keepalive, box)
             if alerts.change(connection, number, worst, what, now):
                 line = wording.line(number, "CHANGED", device, worst, what)
     for evidence in new:
@@ -107,9 +127,8 @@ def _apply(
 
 def _evidence(key: Key, change: detect.Change) -> Evidence:
     old = (None, None) if change.old is None else (change.old.lo, change.old.hi)
-    return Evidence(
-        key, change.rule, detect.SEVERITY[change.rule], old, (change.new.lo, change.new.hi)
-    )
+    new = (change.new.lo, change.new.hi)
+    return Evidence(key, change.rule, detect.SEVERITY[change.rule], old, new, change.since)
 
 
 def _worst(everything: list[Evidence], shown: alerts.Open | None) -> Evidence:

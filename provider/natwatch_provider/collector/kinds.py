@@ -19,12 +19,16 @@ FATES = ("arrives", "altered", "lost", "unknown")  # of a kind of keepalive on i
 MARGINS = ("good", "thin", "none", "unknown")
 BOUNDS = ("replied", "oneway")
 VERDICTS = ("ready", "findings", "unknown")
+STATES_OF_LAYERS = ("stream", "replied")
 STATES_OF_REQUIREMENTS = ("met", "not met", "noted", "not measured")
 
 SENTENCE = 512  # characters; a line of advice or of a difference
 WORD = 32
 LONGEST_MS = 1e6
 MANY = 64  # kinds of keepalive, keys of a plan: more is no device
+OWNERS = ("firewall", "router", "carrier", "outer")  # of a box that keeps state
+BOXES = 16  # on one line, and stretches between them
+FARTHEST = 255  # hops: a TTL is a byte
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,43 @@ def _check(fields: Fields) -> None:
     fields.texts("codes", MANY, WORD)
 
 
+def _layers(fields: Fields) -> None:
+    fields.one_of("class", ("udp/sip",))
+    boxes = fields.objects("boxes", BOXES)
+    for box in boxes:
+        _hops(box)
+        box.one_of("owner", OWNERS)
+        for state in STATES_OF_LAYERS:
+            box.bracket_or_none(state)
+        box.text_or_none("model", 128)
+        box.text_or_none("address", 64)
+    short = fields.object("short")
+    for state in STATES_OF_LAYERS:
+        short.count_or_none(state, len(boxes) - 1)
+    for stretch in fields.objects("clear", BOXES):
+        _hops(stretch)
+        stretch.seconds("beyond")
+    fields.flag("complete")
+    fields.count_or_none("count", FARTHEST)
+    for piece in fields.objects("evidence", MANY):
+        piece.text("source", WORD)
+        piece.text_or_none("says", WORD)
+        piece.text_or_none("name", 2 * WORD)
+        piece.object_or_none("values")
+    fields.flag_or_none("agree")
+    fields.text_or_none("reason", SENTENCE)
+    after = fields.object_or_none("after")
+    if after is not None:
+        after.one_of("class", ("udp/sip",))
+        after.one_of("state", STATES_OF_LAYERS)
+        lo = after.seconds("lo")
+        after.expect("hi", after.seconds("hi") > lo, "more than lo")
+
+
+def _hops(fields: Fields) -> None:
+    fields.count("last", FARTHEST, fields.count("first", FARTHEST))
+
+
 _CHECKS: dict[str, Callable[[Fields], None]] = {
     "resident": _resident,
     "nat": _nat,
@@ -221,6 +262,7 @@ _CHECKS: dict[str, Callable[[Fields], None]] = {
     "reach": _reach,
     "media": _media,
     "check": _check,
+    "layers": _layers,
 }
 
 # Kinds of which only the latest report of a device matters; a lifetime has a table of its own.

@@ -3,8 +3,10 @@
 The line is read by people and by programs: its order is fixed, its values have no spaces.
 """
 
+import json
 from typing import Any
 
+from natwatch.diagnosis.attribution import name
 from natwatch_provider.store.alerts import Evidence
 from natwatch_provider.store.keys import Key
 
@@ -17,11 +19,21 @@ _PORTS = {
 }
 
 
-def describe(worst: Evidence, everything: list[Evidence], keepalive: float) -> dict[str, Any]:
-    """The columns kind, text and keepalive_s of an alert with *everything* as evidence."""
+def describe(
+    worst: Evidence, everything: list[Evidence], keepalive: float, box: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The columns kind, text, keepalive_s and box of an alert with *everything* as evidence.
+
+    *box*: the one that it is attributed to (natwatch.diagnosis.attribution), None: not known.
+    """
     shrunk = any(one.rule == "relative" for one in everything)
-    kind = "shrink" if shrunk else "short"
-    return {"kind": kind, "text": _meaning(worst, keepalive), "keepalive_s": keepalive}
+    text = _meaning(worst, keepalive)
+    return {
+        "kind": "shrink" if shrunk else "short",
+        "text": text if box is None else f"{text}; {_whose(box)}",
+        "keepalive_s": keepalive,
+        "box": None if box is None else json.dumps(box),
+    }
 
 
 def line(number: int, event: str, device: str, worst: Evidence, what: dict[str, Any]) -> str:
@@ -81,6 +93,18 @@ def _meaning(worst: Evidence, keepalive: float) -> str:
         f"a phone whose keepalive{unanswered} is longer than {low:.0f}s loses incoming calls "
         f"between two keepalives{held}"
     )
+
+
+def _whose(box: dict[str, Any]) -> str:
+    """``it is the customer's router (hop 1, ACME X1) that forgets sooner: …``."""
+    now = seconds(*box["now"])
+    if box["was"] is None:
+        text = f"the shortest is now {name(box)}: {now}"
+    else:
+        text = f"it is {name(box)} that forgets sooner: {seconds(*box['was'])} before, {now} now"
+    for one in box["others"]:
+        text += f"; {name(one)} keeps {seconds(*one['keeps'])}"
+    return text
 
 
 def _good_again(key: Key) -> str:

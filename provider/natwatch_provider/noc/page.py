@@ -6,6 +6,7 @@ What was never reported is "not measured"; what was tried in vain is "unknown", 
 import textwrap
 from typing import Any, TextIO
 
+from natwatch.diagnosis import attribution
 from natwatch.diagnosis.findings import CODES, NOT_MEASURED, NOT_MET, NOTE
 from natwatch.diagnosis.report import ranges_text
 from natwatch_provider.store.keys import context_of
@@ -174,6 +175,27 @@ def _keepalives(data: Row) -> list[Line]:
     return [("keepalives" if n == 0 else "", one) for n, one in enumerate(lines or ["unknown"])]
 
 
+def _layers(data: Row) -> list[Line]:
+    if not data:
+        return [("which box is short", _NOT_MEASURED)]
+    lines = []
+    for index, box in enumerate(data["boxes"]):
+        lines.append(attribution.name(box))
+        for state in attribution.STATES:
+            if box.get(state) is not None:
+                shortest = ", the shortest" if data["short"].get(state) == index else ""
+                lines.append(f"  {state} {lifetime(*box[state])}{shortest}")
+    if not data["complete"]:
+        lines.append("there may be more: not every hop could be looked at")
+    if data.get("agree") is False:
+        speaking = [one for one in data["evidence"] if one.get("says") is not None]
+        said = [f"{one['source']} says {one['says']}" for one in speaking]
+        lines.append(f"DISAGREE on how many there are: {', '.join(said)}")
+    if data.get("reason"):
+        lines.append(f"unknown: {data['reason']}")
+    return [("which box is short" if number == 0 else "", one) for number, one in enumerate(lines)]
+
+
 def _plan(data: Row) -> list[Line]:
     if not data:
         return [("watching", "plan not told")]
@@ -237,6 +259,7 @@ _SECTIONS = {
     "media": _media,
     "advice": _advice,
     "nat": _nat,
+    "layers": _layers,
     "keepalives": _keepalives,
     "plan": _plan,
 }

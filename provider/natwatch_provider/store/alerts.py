@@ -16,28 +16,36 @@ from .schema import alert, alert_evidence
 
 @dataclass(frozen=True)
 class Evidence:
-    """One key under one rule. Brackets as (lo, hi), seconds; None where not known."""
+    """One key under one rule. Brackets as (lo, hi), seconds; None where not known.
+
+    *since*: when the first measurement behind *new* was made, UTC seconds.
+    """
 
     key: Key
     rule: str
     severity: str
     old: tuple[float | None, float | None]
     new: tuple[float | None, float | None]
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
 class Open:
-    """An open alert, and the port class and state of the evidence that it shows."""
+    """An open alert: the port class and state of the evidence that it shows, the keepalive that
+    it was judged by, and the JSON of the box that it is attributed to, None where not known.
+    """
 
     id: int
     port_class: str
     state: str
+    keepalive_s: float
+    box: str | None
 
 
 def open_alert(connection: Connection, device: str) -> Open | None:
     """The open alert of *device*, whose row the caller has locked."""
     row = connection.execute(
-        select(alert.c.id, alert.c["class"], alert.c.state).where(
+        select(alert.c.id, alert.c["class"], alert.c.state, alert.c.keepalive_s, alert.c.box).where(
             alert.c.device == device, alert.c.cleared.is_(None)
         )
     ).first()
@@ -58,6 +66,7 @@ def open_evidence(connection: Connection, alert_id: int) -> list[Evidence]:
             row.severity,
             (row.old_lo, row.old_hi),
             (row.new_lo, row.new_hi),
+            row.raised if row.since is None else row.since,
         )
         for row in rows
     ]
@@ -66,7 +75,9 @@ def open_evidence(connection: Connection, alert_id: int) -> list[Evidence]:
 def raise_(
     connection: Connection, device: str, worst: Evidence, what: dict[str, Any], now: float
 ) -> int:
-    """Open an alert for *device*, which has none open; its id. *what*: kind, text, keepalive_s."""
+    """Open an alert for *device*, which has none open; its id. *what*: kind, text, keepalive_s,
+    box.
+    """
     row = {"device": device, "raised": now, "changed": now, **_headline(worst), **what}
     (number,) = connection.execute(insert(alert).values(row).returning(alert.c.id)).one()
     return int(number)
@@ -74,7 +85,7 @@ def raise_(
 
 def set_evidence(connection: Connection, alert_id: int, evidence: Evidence, now: float) -> None:
     """Note *evidence*, in the place of what its key said under its rule until now."""
-    shown = _headline(evidence)
+    shown = {**_headline(evidence), "since": evidence.since}
     held = _open_evidence(alert_id, evidence.key, evidence.rule)
     if connection.execute(held.values(shown)).rowcount == 0:
         row = {
@@ -104,6 +115,16 @@ def change(
             or_(*(alert.c[name].is_distinct_from(value) for name, value in shown.items())),
         )
         .values(changed=now, **shown, **what)
+    )
+    return changed.rowcount == 1
+
+
+def attribute(connection: Connection, alert_id: int, box: str, text: str, now: float) -> bool:
+    """Let an open alert name another *box* (JSON), in its *text* as well. Whether it did not."""
+    changed = connection.execute(
+        update(alert)
+        .where(alert.c.id == alert_id, alert.c.cleared.is_(None), alert.c.box.is_distinct_from(box))
+        .values(changed=now, box=box, text=text)
     )
     return changed.rowcount == 1
 

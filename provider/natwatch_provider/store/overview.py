@@ -1,5 +1,6 @@
 """What people ask of the database: devices, lifetimes, alerts. Rows as dicts, ready for JSON."""
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
@@ -34,7 +35,7 @@ def page(connection: Connection, name: str) -> Row:
     ).first()
     return {
         "device": dict(found._mapping),
-        "alert": None if opened is None else dict(opened._mapping),
+        "alert": None if opened is None else _alert(opened),
         "latest": latest.of_device(connection, name),
         "keys": keys(connection, name),
         "differences": differences(connection, name),
@@ -137,11 +138,11 @@ def lifetimes(connection: Connection, name: str, limit: int) -> list[Row]:
 
 
 def alerts(connection: Connection, closed_too: bool) -> list[Row]:
-    """Alerts, the newest first, each with its evidence as a list of rows."""
+    """Alerts, the newest first, each with its evidence as a list of rows. box: as _alert()."""
     wanted = select(alert).order_by(alert.c.raised.desc(), alert.c.id.desc())
     if not closed_too:
         wanted = wanted.where(alert.c.cleared.is_(None))
-    found = [dict(row._mapping) for row in connection.execute(wanted)]
+    found = [_alert(row) for row in connection.execute(wanted)]
     evidence: dict[int, list[Row]] = {one["id"]: [] for one in found}
     for row in connection.execute(
         select(alert_evidence)
@@ -150,6 +151,12 @@ def alerts(connection: Connection, closed_too: bool) -> list[Row]:
     ):
         evidence[row.alert].append(dict(row._mapping))
     return [{**one, "evidence": evidence[one["id"]]} for one in found]
+
+
+def _alert(row: Any) -> Row:
+    """One alert; the box that it is attributed to as an object (box), None where not known."""
+    found = dict(row._mapping)
+    return {**found, "box": None if found["box"] is None else json.loads(found["box"])}
 
 
 def _devices() -> Select[Any]:

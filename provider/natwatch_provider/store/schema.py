@@ -79,6 +79,14 @@ report = Table(
     Column("kind", String(32), nullable=False),
     Column("data", Text, nullable=False),
     Index(None, "device", "received"),
+    # for the one kind whose history is looked up: one report a day of sixty an hour
+    Index(
+        "ix_report_layers",
+        "device",
+        "time",
+        sqlite_where=text("kind = 'layers'"),
+        postgresql_where=text("kind = 'layers'"),
+    ),
 )
 
 lifetime = Table(
@@ -161,6 +169,8 @@ alert = Table(
     Column("new_hi", Double),
     Column("keepalive_s", Double, nullable=False),  # that it was judged by
     Column("text", Text, nullable=False),
+    # JSON: the box that the shrink is attributed to (natwatch.diagnosis.attribution); null: unknown
+    Column("box", Text),
     Index(None, "device"),
     # one open alert a device, whatever the programs do
     Index(
@@ -188,5 +198,7 @@ alert_evidence = Table(
     Column("new_hi", Double),
     Column("raised", Double, nullable=False),
     Column("cleared", Double),
+    # when the first measurement behind its value was made; null: before that was noted
+    Column("since", Double),
     Index(None, "alert"),
 )
