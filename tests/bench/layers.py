@@ -6,6 +6,7 @@
 Exit status 1 if a number of boxes, a hop or a lifetime is wrong.
 """
 
+import json
 import os
 import sys
 from functools import partial
@@ -17,7 +18,8 @@ from tests.lab.layering import STATES, Report, Row, ask
 
 TIMERS = (15, 30, 60, 120)  # s
 _MOST = 4.0  # times the longest timer
-_BEYOND = ("plain first", "plain between")  # where patience costs more: docs/method.md
+# Where patience, or the search for the boundary that a TTL-first box crosses, costs more.
+_BEYOND = ("plain first", "plain between", "TTL first", "outer TTL first")
 
 
 def rows() -> list[Row]:
@@ -54,6 +56,9 @@ def jobs() -> list[Job]:
 
 def _ask(row: Row, interpreter: str) -> list[Told]:
     status, report, seconds = ask(row, interpreter)
+    faults = row.wrong(report)
+    if faults:
+        print(f"{row.name} ({interpreter}): {json.dumps(report)}", file=sys.stderr, flush=True)
     results = [report["measured"]["states"][state] for state in STATES]
     return [
         {
@@ -68,7 +73,7 @@ def _ask(row: Row, interpreter: str) -> list[Told]:
             "ratio": seconds / row.longest(),
             "bytes": sum(result["bytes"] for result in results),
             "at_once": sum(result["at_once"] for result in results),
-            "faults": row.wrong(report),
+            "faults": faults,
         }
     ]
 
@@ -101,7 +106,10 @@ def show(told: list[Told]) -> int:
             for row in told
         ],
     )
-    for beyond, what in ((False, "every hop a NAT"), (True, "a plain router among them")):
+    for beyond, what in (
+        (False, "every hop a NAT"),
+        (True, "a plain router or a TTL-first one among them"),
+    ):
         ratios = [row["ratio"] for row in told if (row["kind"] in _BEYOND) == beyond]
         if ratios:
             print(f"\nSeconds ÷ longest timer, {what}: {min(ratios):.1f} to {max(ratios):.1f}")

@@ -14,6 +14,7 @@ from natwatch import port
 from natwatch.daemon import link_own
 from natwatch.daemon.connection import CONNECT_TIME
 from natwatch.daemon.link_own import Driver as OwnDriver
+from natwatch.daemon.loop import Loop
 from natwatch.port import stream
 from natwatch.port.stream import Endpoint
 from natwatch.wire import mqtt
@@ -409,3 +410,37 @@ def test_an_interpreter_without_tls_is_told_in_words():
     finally:
         stream._pem, stream._openssl_context, stream._mbedtls_context = usual
     assert reason == "TLS is wanted, but this %s has none" % sys.implementation.name
+
+
+def test_local_ports_go_on_where_another_loop_of_the_program_was():
+    """A second search would meet the bindings of the first: a check once called 30 s 45 s."""
+    loops = [Loop(None) for _ in range(3)]
+    numbers = []
+    try:
+        for loop in loops:
+            asker = Asker()
+            loop.start(asker, 0)
+            numbers += asker.opened_on
+    finally:
+        for loop in loops:
+            loop.close()
+    assert len(numbers) == 9
+    assert sorted(numbers) == numbers or numbers[0] > 60000  # or the range began anew
+
+
+class Asker:
+    """An engine that opens three sockets."""
+
+    def __init__(self):
+        self.opened_on = []
+        self._sends = [(flow, b"x", ("127.0.0.1", 9)) for flow in range(3)]
+
+    def start(self, now):
+        pass
+
+    def opened(self, flow, number):
+        self.opened_on.append(number)
+
+    def take_sends(self):
+        sends, self._sends = self._sends, []
+        return sends

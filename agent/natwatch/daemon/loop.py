@@ -8,7 +8,7 @@ broker's link) brings a descriptor of its own: fileno, interest, ready, next_tim
 import select
 
 from natwatch import port
-from natwatch.port.udp import Ports
+from natwatch.port.udp import PORTS
 
 _READS = 64  # datagrams of one socket a turn, lest a flood hold up everyone's timers
 _LONGEST = 1000  # ms; the loop turns at least this often
@@ -26,7 +26,6 @@ class Loop:
         self.streams = []
         self.counters = {}
         self.send_error = None  # errno of the latest send that failed, None after one that worked
-        self._ports = Ports()
         self._poll = select.poll()
         self._sockets = {}  # descriptor -> (engine, flow, Udp)
         self._flows = {}  # (id of engine, flow) -> Udp
@@ -118,7 +117,7 @@ class Loop:
 
     def _open(self, engine, flow):
         fixed = engine.local_port(flow) if hasattr(engine, "local_port") else None
-        udp = self._ports.open(fixed)
+        udp = PORTS.open(fixed)
         self._flows[(id(engine), flow)] = udp
         self._sockets[udp.fileno()] = (engine, flow, udp)
         self._poll.register(udp.fileno(), select.POLLIN)

@@ -14,10 +14,12 @@ _LARGEST = 2049  # bytes; one more than any message that is accepted, so that hu
 
 
 class Ports:
-    """Hands out local ports in turn from a random start.
+    """Hands out local ports in turn from a random start: one sequence for the whole program.
 
     The kernel would choose at random, and so now and then choose the port of a binding that the
-    NAT still keeps: the new tooth would live in the old one's state (docs/decisions/comb.md).
+    NAT still keeps: the new tooth would live in the old one's state (docs/decisions/comb.md). So
+    would those of a second sequence that begins anew: a check in which the search for the boxes
+    drew the ports of the search for the lifetimes before it called a timer of 30 s one of 45 s.
     """
 
     def __init__(self):
@@ -88,3 +90,6 @@ class Udp:
 
     def close(self):
         self._socket.close()
+
+
+PORTS = Ports()
