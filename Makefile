@@ -4,9 +4,9 @@
 PYTHON := .venv/bin/python
 MICROPYTHON := .cache/micropython/micropython
 SHELL_FILES = .ci/run $(shell find agent provider provisioning tests -name '*.sh')
-# As many pytest workers: the tests in the lab wait more than they compute, but on two cores
-# more of them at once would disturb one another's timers.
-WORKERS ?= 4
+# As many pytest workers: the tests in the lab wait more than they compute (with four, two cores
+# idle for most of the time), but many more at once would disturb one another's timers.
+WORKERS ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis bench-layers clean
