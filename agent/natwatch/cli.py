@@ -37,8 +37,9 @@ run        measure without pause and report to the provider's broker
   --config FILE        the device's configuration (JSON; see docs/configuration.md)
 
 check      is this line ready for telephony? Every requirement of the operator, with what was
-           found and what to do; takes two to four times as long as the NAT keeps a binding, and
-           sends from port 5060 for some seconds
+           found and what to do; takes four to six times as long as the NAT keeps a binding, or some
+           four minutes more where a router on the way translates nothing, and sends from port
+           5060 for some seconds
   --config FILE        the device's configuration: its reflector, profile, adapter and account;
                        instead of --reflector, --device and --key-file
   --profile FILE       the operator's profile (JSON; see docs/configuration.md)

@@ -6,7 +6,7 @@ from natwatch import port
 from natwatch.daemon import telling
 from natwatch.diagnosis import keepalive, layers_lines
 from natwatch.diagnosis.classic import set_beside
-from natwatch.diagnosis.layers import combine
+from natwatch.diagnosis.layers import combine, nats
 from natwatch.evidence import Evidence
 from natwatch.oneshot import measure
 from natwatch.port import classic, network
@@ -139,24 +139,27 @@ def layers(target, limit, language):
     if found is None:
         return Outcome(None, trouble=session.trouble)
     path = found[0]
+    mapped = None if session.mapped is None else session.mapped[0]
+    where = addressing(network.address_towards(target[0]), network.gateway(), mapped, PRIVATE)
     half = _BINDINGS // 2  # both searches at once
     engines = [Layers(session, state, limit, half, _PACE, path) for state in (STREAM, REPLIED)]
+    if where["translated"] is False and path["open"]:
+        engines = []  # nothing translates and nothing filters: there is no timer to wait for
 
     def describe(now):
         running = [engine for engine in engines if not engine.done]
-        told = sorted([(engine.progress(now)["left"], engine.key[1]) for engine in running])
-        if not told:
+        if not running:
             return "asking the router about itself"
-        slowest = [engine for engine in running if engine.key[1] == told[-1][1]][0]
-        return "%s: %s" % (told[-1][1], telling.progress(slowest.progress(now)))
+        slowest = max(running, key=lambda engine: engine.progress(now)["left"])
+        return "%s: %s" % (slowest.key[1], telling.progress(slowest.progress(now)))
 
-    found = measure(session, engines + [Evidence(session.endpoint, port.random)], describe)
+    asked = [Evidence(session.endpoint, port.random)] + engines
+    found = measure(session, asked, describe)
     if found is None:
         return Outcome(None, trouble=session.trouble)
-    measured = {STREAM: found[0], REPLIED: found[1]}
-    local = network.address_towards(target[0])
-    where = addressing(local, network.gateway(), session.mapped and session.mapped[0], PRIVATE)
-    result = combine(measured, found[2], where)
-    result["measured"] = {"path": path, "states": measured, "gateway": found[2]}
-    known = result["count"] is not None and result["agree"] is not False
-    return Outcome(result, layers_lines.lines(result, language), known)
+    measured = {STREAM: None, REPLIED: None}
+    for engine, result in zip(engines, found[1:]):
+        measured[engine.key[1]] = result
+    result = combine(measured, found[0], where)
+    result["measured"] = {"path": path, "states": measured, "gateway": found[0]}
+    return Outcome(result, layers_lines.lines(result, language), nats(result) is not None)
