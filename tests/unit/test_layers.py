@@ -275,3 +275,11 @@ def test_it_can_be_stopped():
     assert state["phase"] == "comb" and state["open"] and state["left"] > 0
     engine.stop(line.world.now)
     assert engine.done and engine.take_results() == []
+
+
+def test_a_control_whose_set_up_was_lost_does_not_end_the_search():
+    for seed in (16, 18):
+        result = Line([box(15), box(40)], loss=50, seed=seed).layers()
+        assert result["nats"] or result["reason"]
+        for nat in result["nats"]:
+            assert nat["lo"] <= {1: 15, 2: 40}[nat["first"]] <= nat["hi"], result

@@ -330,8 +330,8 @@ class Layers(Engine):
     def _control(self, hop, dead):
         """Whether the binding lives once the stretch beside boundary *hop* is refreshed as well."""
         row = self._row_at(hop)
-        beside = [t for t in row.spent if t.began - dead.began <= _TOGETHER and t.due >= dead.due]
-        if [t for t in beside if t.phase == ALIVE and t.idle >= dead.idle]:
+        living = [t for t in row.spent if t.phase == ALIVE and t.idle >= dead.idle]
+        if [t for t in living if t.began - dead.began <= _TOGETHER and t.due >= dead.due]:
             return True
         # One that died beside it, also if it was asked a shorter silence.
         return False if [t for t in row.deaths() if t.due >= dead.began] else None
