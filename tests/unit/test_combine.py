@@ -270,9 +270,21 @@ def test_hole_punching_is_held_against_the_timers():
         layer = both(result([box(1, 1, 29.4, 30.6)], outermost=outermost))
         found = combine(layer, None, None)
         assert (says(found).get("punch"), found["agree"]) == (said, agree), (outermost, found)
+    # A NAT that filters nothing is not seen so: it may stand farther out.
     layer = both(result([box(1, 1, 29.4, 30.6), box(4, 4, 60, 61)], outermost=[1, 1]))
     found = combine(layer, None, None)
-    assert (says(found)["punch"], found["agree"]) == ("at most one", False), found
+    assert (says(found)["punch"], found["agree"]) == ("at least one", True), found
+
+
+def test_a_box_that_outlasts_the_search_is_told_though_another_stands_beyond_it():
+    there = [clear(1, 1, 185.0)]
+    layer = both(result([box(3, 3, 42, 43)], outermost=[1, 1], clear_there=there))
+    found = combine(layer, None, None)
+    assert [(one["first"], one["stream"]) for one in found["boxes"]] == [
+        (1, [185.0, None]),
+        (3, [42, 43]),
+    ]
+    assert found["short"]["stream"] == 1 and says(found)["punch"] == "at least two"
 
 
 def test_a_hop_within_where_nothing_died_may_be_a_nat_that_outlasts_the_search():

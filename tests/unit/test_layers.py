@@ -258,12 +258,54 @@ def test_the_reflector_that_restarts_costs_teeth_but_no_truth():
 
 
 def test_boundaries_that_die_say_where_the_box_stands():
-    assert traced([1, 2], []) == (2, 2)  # looks at the TTL first
-    assert traced([0, 1], []) == (1, 2)
-    assert traced([0], []) == (1, 1)
-    assert traced([0, 1, 2], []) == (3, 3)  # packets from outside do not refresh it
-    assert traced([2], []) == (2, 3)
-    assert traced([0, 1], [1]) == (2, 2)  # at hop 1 another box was found
+    def place(dead, stretches, hops=(1, 2, 3, 4), known=()):
+        return traced(dead, [0, 1, 2, 3, 4], stretches, hops, known)[0]
+
+    assert place([1, 2], [(2, 2)]) == (2, 2)  # looks at the TTL first
+    assert place([0, 1], [(1, 1)]) == (1, 2)
+    assert place([0], [(1, 1)]) == (1, 1)
+    assert place([0, 1, 2], [(2, 3)]) == (3, 3)  # packets from outside do not refresh it
+    assert place([2], [(2, 2)]) == (2, 3)
+    assert place([0, 1], [(1, 1)], [2, 3]) == (2, 2)  # at hop 1 another box was found
+    # Of [0, 1] a box that was found before may be the reason.
+    assert place([0, 1, 2], [(3, 3)], known=[0, 1]) == (2, 3)
+    assert place([0, 1, 3, 4], [(4, 4)], known=[0, 1]) == (4, 4)
+    assert place([1, 2, 4], [(1, 2), (4, 4)]) == (1, 5)
+
+
+def test_two_boxes_that_packets_from_outside_do_not_refresh():
+    """The boundaries that one of them lets die are dead for the other as well."""
+    for boxes, hop, lifetime in (
+        ([None, None, box(42), None, None, box(285)], 6, 285),
+        ([box(37), box(27), box(162)], 3, 162),
+        ([box(20), box(100)], 2, 100),
+    ):
+        for one in [one for one in boxes if one is not None and one.stream != 37000]:
+            one.refresh_inbound = False
+        result = Line(boxes).layers()
+        for nat in result["nats"]:
+            lifetimes = [one.stream / 1000 for one in boxes[nat["first"] - 1 : nat["last"]] if one]
+            assert [one for one in lifetimes if nat["lo"] <= one <= nat["hi"]], result
+        assert may_stand(result, [hop], lifetime), result
+
+
+def test_a_nat_that_does_not_filter_is_found_beyond_the_one_that_hole_punching_shows():
+    for inner, outer in ((20, 60), (60, 20), (49, 120)):
+        boxes = [box(inner), None, box(outer, mapping=INDEPENDENT, filtering=INDEPENDENT), None]
+        line = Line(boxes)
+        assert line.path["outermost"] == [1, 2]
+        result = line.layers()
+        right(result, (1, inner), (3, outer))
+        assert result["complete"]
+    line = Line([box(240), None, box(40, mapping=INDEPENDENT, filtering=INDEPENDENT)])
+    right(line.layers(), (1, 240), (3, 40))
+
+
+def test_with_a_reason_nothing_is_complete():
+    """Two boxes whose timers are alike make the boundaries of each other's die."""
+    boxes = [box(126), None, None, box(39, checks_first=True), box(35)]
+    result = Line(boxes).layers()
+    assert result["reason"] is not None and result["nats"] and not result["complete"], result
 
 
 def test_it_can_be_stopped():

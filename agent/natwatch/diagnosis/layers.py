@@ -34,6 +34,7 @@ def combine(layers, evidence, addressing, configured=None):
     whole = [r for r in told if r["complete"] and len(r["nats"]) == len(boxes)]
     complete = bool(whole) and not doubtful
     timed, boxes = boxes, boxes + lasting(layers, boxes)
+    boxes.sort(key=lambda box: (box["first"], box["last"]))
     firewall = addressing is not None and addressing["translated"] is False
     own_router = configured is not None and configured["router"] is True
     _name(boxes, evidence, addressing, own_router, complete)

@@ -83,22 +83,28 @@ class Stretch:
         return self.first - 1, self.last
 
 
-def traced(dead, taken):
-    """(first, last) hop of the one box on whose account the boundaries *dead*, ascending, die.
+def traced(dead, asked, stretches, hops, known=()):
+    """((first, last) hop of the one box on whose account the boundaries *dead*, of those *asked*,
+    die; all boundaries that may die of it).
 
-    *taken*: hops at which another box is known to stand.
+    *stretches*: (first, last) of those that it made die; *hops*: where it may stand; *known*:
+    boundaries that may die of boxes that were found before.
     """
-    if dead[0] > 0:
-        first, last = (dead[-1], dead[-1]) if len(dead) == 2 else (dead[0], dead[-1] + 1)
-    elif len(dead) <= 2:
-        first, last = 1, len(dead)
-    else:
-        first = last = dead[-1] + 1
-    while first < last and first in taken:
-        first += 1
-    while first < last and last in taken:
-        last -= 1
-    return first, last
+    places, boundaries = [], []
+    for hop in hops:
+        near = [low <= hop + 1 and hop - 1 <= high for low, high in stretches]
+        looks_first = [hop - 1, hop], near
+        not_refreshed = list(range(hop)), [low <= hop for low, _ in stretches]
+        for dies, fits in (looks_first, not_refreshed):
+            seen = [one for one in asked if one in dies]
+            lived = [one for one in seen if one not in dead]
+            others = [one for one in dead if one not in seen and one not in known]
+            if not lived and not others and False not in fits:
+                places.append(hop)
+                boundaries += dies
+    if not places:  # no one box does that: one of them stands somewhere there
+        places, boundaries = [max(1, dead[0]), dead[-1] + 1], dead
+    return (min(places), max(places)), boundaries
 
 
 class Layers(Engine):
@@ -124,6 +130,7 @@ class Layers(Engine):
         self._nats = []  # (first, last, Bracket)
         self._hidden = []  # (first, last)
         self._trace = {}  # boundary -> Row
+        self._explained = []  # boundaries that may die of boxes that were traced
         self._group = []  # the stretches that it is about
         self._attempts = 0
         self._started = self._since = None
@@ -153,6 +160,7 @@ class Layers(Engine):
         self._bounds = {}
         self._stretches, self._nats, self._hidden = [], [], []
         self._trace = {}
+        self._explained = []
         line = self._row(0, 0)  # comb _LINE
         if self.path["hops"]["back"] is None:
             self._tell_layers(now, "how far away the reflector is could not be measured")
@@ -205,7 +213,7 @@ class Layers(Engine):
     # Isolation
 
     def _isolate(self, line, now):
-        """Ask every stretch: the first hop, the outermost box's, and what lies between."""
+        """Ask every stretch: the first hop, the outermost box's, between them, and beyond."""
         self.phase = ISOLATE
         self._line = line
         farthest = self._outermost()[1]
@@ -226,7 +234,9 @@ class Layers(Engine):
         if self.path["outermost"] is None:
             return [(1, 1)] + [(2, last)] * (last > 1)
         cuts = [(1, 1)] + [(2, first - 1)] * (first > 2) + [(first, first)] * (first > 1)
-        return cuts + [(last, last)] * (last > first)
+        # Beyond stands what does not filter, as carriers' NATs need not (RFC 6888, REQ-7).
+        back = self.path["hops"]["back"]
+        return cuts + [(last, last)] * (last > first) + [(last + 1, back)] * (last < back)
 
     def _open(self, cuts, line):
         """Isolate the stretches *cuts*, each known to live as long as *line*, (lo, hi), says."""
@@ -368,7 +378,8 @@ class Layers(Engine):
     def _expected(self, stretch):
         """Whether a box must still be found that hole punching has shown, maybe in *stretch*."""
         first, last = self._outermost()
-        if self.path["outermost"] is None or [found for found in self._nats if found[1] >= first]:
+        met = [found for found in self._nats if found[0] <= last and first <= found[1]]
+        if self.path["outermost"] is None or met:
             return False
         return first <= stretch.last and stretch.first <= last
 
@@ -409,16 +420,15 @@ class Layers(Engine):
     # What controls that die say
 
     def _begin_trace(self, now):
-        """Ask every boundary around the odd stretches of the shortest lifetime."""
+        """Ask every boundary up to the odd stretches of the shortest lifetime."""
         self.phase = TRACE
         odd = [stretch for stretch in self._stretches if stretch.state == ODD]
         ends = sorted([stretch.bracket.hi for stretch in odd])
         self._group = [stretch for stretch in odd if stretch.bracket.lo < ends[0]]
-        first = min([stretch.first for stretch in self._group])
         last = max([stretch.last for stretch in self._group])
         ask = max([stretch.bracket.hi for stretch in self._group])
         back = self.path["hops"]["back"]
-        hops = range(max(0, first - 2), min(last + 1, back) + 1)
+        hops = range(min(last + 1, back) + 1)
         self._trace = dict([(hop, self._row(hop, max(0, back - hop))) for hop in hops])
         for hop in sorted(self._trace):
             self._add(self._trace[hop], ask)
@@ -439,9 +449,12 @@ class Layers(Engine):
         if not dead:
             self._anew(_CONTRADICTION, now)
             return
-        taken = [found[0] for found in self._nats if found[0] == found[1]]
-        first, last = traced(dead, taken)
         narrowest = min(self._group, key=lambda stretch: stretch.bracket.width)
+        stretches = [(stretch.first, stretch.last) for stretch in self._group]
+        hops = self._unexplained(narrowest.bracket.hi)
+        found = traced(dead, sorted(self._trace), stretches, hops, self._explained)
+        (first, last), boundaries = found
+        self._explained += boundaries
         self._nats.append((first, last, narrowest.bracket))
         for stretch in self._group:
             stretch.state = SPENT
@@ -451,6 +464,14 @@ class Layers(Engine):
         self.phase = ISOLATE
         self._trace = {}
         self._settle(now)
+
+    def _unexplained(self, lifetime):
+        """The hops at which a box with that *lifetime*, ms, may stand that was not found yet."""
+        taken = [found[0] for found in self._nats if found[0] == found[1]]
+        for stretch in self._stretches:
+            if stretch.state == CLEAR and stretch.bracket.lo >= lifetime:
+                taken += range(stretch.first, stretch.last + 1)
+        return [hop for hop in range(1, self.path["hops"]["back"] + 1) if hop not in taken]
 
     # Results
 
@@ -477,7 +498,8 @@ class Layers(Engine):
         clear = [s for s in self._stretches if s.state == CLEAR]
         clear.sort(key=lambda stretch: stretch.first)
         unsure = [found for found in nats if found[0] < found[1]]
-        known = self.path["outermost"] is not None and bool(nats) and not self.shortest
+        shown = self.path["outermost"] is not None and not self.shortest
+        known = shown and bool(nats) and reason is None
         self._results.append(
             {
                 "class": self.key[0],

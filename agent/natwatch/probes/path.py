@@ -5,15 +5,16 @@ Hops are counted from here, the gateway is hop 1. Three questions, asked side by
 
 * out: with which IP TTL our requests arrive at the reflector (it says so);
 * back: the least TTL with which a datagram of the reflector's comes all the way;
-* the outermost box: hole punching with small TTLs. A socket asks for a push from the reflector's
-  other endpoint, and sends something to that endpoint which dies at hop k. Every box that filters
+* the outermost box that filters: hole punching with small TTLs. A socket asks for a push from the
+  reflector's other endpoint, and sends something there which dies at hop k. Every box that filters
   and stands before hop k has then seen us talk to that endpoint, and lets the push in; a box
   further out has not. So the least k with which the push comes is one more than the hop of the
   outermost. (Linux notes a new flow only once it has forwarded it; where a box notes it on
   arrival, k is its hop: the answer is k - 1 or k.)
 
-Where filtering is endpoint-independent, or each destination gets another port, the last question
-has no answer: then the lifetimes themselves must tell (natwatch.probes.layers).
+A box that filters nothing, as carriers' NATs need not, lets every push in and is not seen so.
+Where filtering is endpoint-independent everywhere, or each destination gets another port, the last
+question has no answer: then the lifetimes themselves must tell (natwatch.probes.layers).
 """
 
 from natwatch.probes.questions import other_of, text
