@@ -325,3 +325,43 @@ def test_a_control_whose_set_up_was_lost_does_not_end_the_search():
         assert result["nats"] or result["reason"]
         for nat in result["nats"]:
             assert nat["lo"] <= {1: 15, 2: 40}[nat["first"]] <= nat["hi"], result
+
+
+def test_never_more_bindings_are_open_than_were_allowed():
+    for most in (8, 16, 32):
+        boxes = [box(15), None, box(60), None, None, box(20), box(40), None, None]
+        line = Line(boxes)
+        result = line.run(Layers(line.session, "stream", 600000, most, 10, line.path))
+        assert result["at_once"] <= most and result["nats"], result
+        for nat in result["nats"]:
+            lifetime = {1: 15, 3: 60, 6: 20, 7: 40}[nat["first"]]
+            assert nat["lo"] <= lifetime <= nat["hi"], result
+
+
+def test_a_lifetime_handed_in_that_is_no_more_true_is_no_lifetime_of_a_box():
+    for known in ((40000, 41000), (8000, 9000), (20000, 40000), (0, 2000), (30000, None)):
+        for shortest in (False, True):
+            result = Line([box(15), box(60)]).layers(bracket=known, shortest=shortest)
+            for nat in result["nats"]:
+                assert nat["lo"] <= {1: 15, 2: 60}[nat["first"]] <= nat["hi"], (known, result)
+            assert result["line"] is None or result["line"][0] <= 15 <= result["line"][1], result
+            assert [nat for nat in result["nats"] if nat["first"] == 1], (known, result)
+
+
+def test_a_line_that_no_box_explains_is_measured_anew():
+    """The router restarted while the line's own lifetime was looked for."""
+    line = Line([box(120)])
+    line.world.at(line.world.now + 99768, line.boxes[0].restart)
+    result = line.layers()
+    right(result, (1, 120))
+    assert result["line"][0] <= 120 <= result["line"][1], result
+
+
+def test_a_restart_beside_a_box_that_lets_boundaries_die_is_no_second_box():
+    for when in range(8000, 60000, 4000):
+        boxes = [None, box(5, refresh_inbound=False), None, None, box(30)]
+        line = Line(boxes)
+        line.world.at(line.world.now + when, boxes[4].restart)
+        result = line.layers()
+        for nat in result["nats"]:
+            assert nat["lo"] <= (5 if nat["first"] <= 2 else 30) <= nat["hi"], (when, result)

@@ -117,13 +117,14 @@ class Layers(Engine):
 
     def __init__(self, session, state, limit, bindings, pace, path, bracket=None, shortest=False):
         Engine.__init__(self, session, ("udp/sip", state), pace)
+        self.teeth.most = bindings
         self.limit = limit
         self.bindings = bindings
         self.path = path
         self.shortest = shortest
         self.phase = None
-        self._known = bracket
-        self._line = bracket
+        usable = bracket is not None and bracket[1] is not None and FLOOR <= bracket[0] < bracket[1]
+        self._known = self._line = bracket if usable else None
         self._rows = {}  # comb -> Row
         self._bounds = {}  # boundary -> Row
         self._stretches = []
@@ -243,15 +244,26 @@ class Layers(Engine):
         low, high = line
         made = [Stretch(first, last, self._isolated(first, last), low) for first, last in cuts]
         self._stretches += made
-        longer = [int(high * step) for step in _STEPS[: 1 if self.shortest else None]]
-        controls = [high] + longer
-        hops = set([hop for stretch in made for hop in stretch.boundaries()])
-        room = self.bindings - len(self.teeth.waiting()) - len(hops) * len(controls) - len(made)
-        fine = max(1, min(_FINE, room // len(made) - len(longer)))
-        self._ask(made, linear(low, high, _CONTROL, fine), controls, longer)
-        if not self.shortest:
+        steps = _STEPS[: 1 if self.shortest else None]
+        while steps and self._room(made, 1 + len(steps)) < 0:
+            steps = steps[:-1]
+        longer = [int(high * step) for step in steps]
+        room = self._room(made, 1 + len(longer))
+        patient = not self.shortest and room >= len(made)
+        fine = 1 + (room - len(made) * patient) // len(made)
+        asks = linear(low, high, _CONTROL, max(1, min(_FINE, fine)))
+        if line == self._known:
+            asks = [low] + asks  # it was told, and may be no more so
+        self._ask(made, asks, [high] + longer, longer)
+        if patient:
             for stretch in made:  # if it lives, none of its other answers need be awaited
                 self._add(stretch.row, min(_PATIENCE, self.limit))
+
+    def _room(self, stretches, times):
+        """How many bindings are left beside *times* each of *stretches* and its controls."""
+        hops = set([hop for stretch in stretches for hop in stretch.boundaries()])
+        needed = times * (len(hops) + len(stretches))
+        return self.bindings - len(self.teeth.waiting()) - needed
 
     def _isolated(self, first, last):
         return self._row(first - 1, max(0, self.path["hops"]["back"] - last))
@@ -291,6 +303,12 @@ class Layers(Engine):
                 return
         self._settle(now)
 
+    def _doubt(self, now):
+        """What was told of the line is not so: it is measured here."""
+        self._give_up_rest(now)
+        self._known = None
+        self._begin(now)
+
     def _look(self, stretch, now):
         """What the answers so far say of one *stretch*, and what to ask next."""
         bracket = stretch.bracket
@@ -303,6 +321,9 @@ class Layers(Engine):
             return
         if waiting:
             self.teeth.cancel(now, _NOT_NEEDED, stretch.row.comb)
+        if self._known and [t for t in stretch.row.deaths() if t.ask <= self._known[0]]:
+            self._doubt(now)
+            return
         dead = [t for t in stretch.row.deaths() if t.idle + t.slack == bracket.hi][0]
         proof = self._proof(stretch, dead)
         awaited = [
@@ -391,9 +412,14 @@ class Layers(Engine):
         if [stretch for stretch in needy if stretch in idle]:
             # Those that need not be asked any more go along: it costs no time.
             living = [stretch for stretch in idle if stretch.bracket.hi is None]
+            living.sort(key=lambda stretch: stretch.top)
+            while len(living) > 1 and self._room(living, 1) < 0:
+                living.pop()
             top = max([stretch.top for stretch in living])
             asks = [int(top * step) for step in _STEPS]
             asks = [ask for ask in asks if ask < self.limit] or [self.limit]
+            if self._room(living, len(asks)) < 0:
+                asks = asks[-1:]
             self._ask(living, asks, asks)
             return
         if needy or [stretch for stretch in undecided if stretch.bracket.hi is not None]:
@@ -412,10 +438,16 @@ class Layers(Engine):
         return bool([tooth for tooth in waiting if tooth.ask <= stretch.top])
 
     def _conclude(self, now):
+        reason = None
         if not self._nats:
-            self._anew("no box could be told to be the one that forgets", now)
-            return
-        self._tell_layers(now)
+            reason = "no box could be told to be the one that forgets"
+        elif min([found[2].lo for found in self._nats]) > self._line[1] + _CONTROL:
+            reason = "no box that was found forgets as soon as the line did"
+        if reason is None:
+            self._tell_layers(now)
+        else:
+            self._known = None  # what was told of the line may be no more true
+            self._anew(reason, now)
 
     # What controls that die say
 
@@ -449,6 +481,12 @@ class Layers(Engine):
         if not dead:
             self._anew(_CONTRADICTION, now)
             return
+        if not [hop for hop in dead if hop not in self._explained]:
+            # They die of a box that was found before: a restart may be why this one seemed odd.
+            for stretch in self._group:
+                self._hide(stretch)
+            self._resume(now)
+            return
         narrowest = min(self._group, key=lambda stretch: stretch.bracket.width)
         stretches = [(stretch.first, stretch.last) for stretch in self._group]
         hops = self._unexplained(narrowest.bracket.hi)
@@ -461,6 +499,9 @@ class Layers(Engine):
             hops = [hop for hop in (stretch.first, stretch.last) if not first <= hop <= last]
             if hops:
                 self._hidden.append((min(hops), max(hops)))
+        self._resume(now)
+
+    def _resume(self, now):
         self.phase = ISOLATE
         self._trace = {}
         self._settle(now)
