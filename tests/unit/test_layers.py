@@ -365,3 +365,10 @@ def test_a_restart_beside_a_box_that_lets_boundaries_die_is_no_second_box():
         result = line.layers()
         for nat in result["nats"]:
             assert nat["lo"] <= (5 if nat["first"] <= 2 else 30) <= nat["hi"], (when, result)
+
+
+def test_where_the_reflector_seems_farther_away_than_it_is_nothing_is_told_to_live():
+    line = Line([box(40), box(20)])
+    line.path["hops"]["back"] = 3
+    result = line.layers()
+    assert result["nats"] == result["clear"] == [] and result["reason"] is not None, result

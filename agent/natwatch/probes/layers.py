@@ -536,7 +536,8 @@ class Layers(Engine):
         self._give_up_rest(now)
         self.phase, self.done = DONE, True
         nats = sorted(self._nats, key=lambda found: (found[0], found[1]))
-        clear = [s for s in self._stretches if s.state == CLEAR]
+        # A line that forgets, and no box that does: then what lived proves nothing either.
+        clear = [s for s in self._stretches if s.state == CLEAR and reason is None]
         clear.sort(key=lambda stretch: stretch.first)
         unsure = [found for found in nats if found[0] < found[1]]
         shown = self.path["outermost"] is not None and not self.shortest
