@@ -463,3 +463,9 @@ def test_what_the_engine_tells_of_boxes_in_a_row_is_put_together():
     alike = Line([simulated(30), simulated(30)])
     found = combine(both(alike.layers("stream")), None, HOME)
     assert found["short"] == {"stream": None, "replied": None} and found["count"] == 2, found
+
+
+def test_a_reason_is_no_longer_than_a_report_may_carry():
+    layer = {"stream": result([box(1, 1, 29.4, 30.6)]), "replied": result([box(1, 1, 29.4, 30.6)])}
+    layer["stream"]["reason"], layer["replied"]["reason"] = "a" * 400, "b" * 400
+    assert len(combine(layer, None, None)["reason"]) <= 512

@@ -12,6 +12,7 @@ ROUTER, CARRIERS, OUTER, FIREWALL = "router", "carrier", "outer", "firewall"
 # The findings that name a box which forgets too soon.
 SHORT = ("layers.router.short", "layers.carrier.short", "layers.outer.short")
 _LONGEST_NAME = 64  # characters of a model; its maker wrote it
+_LONGEST_REASON = 512  # characters; the collector refuses a longer one (docs/telemetry.md)
 _SLACK = 1.0  # s between two measurements of one timer
 
 
@@ -158,7 +159,7 @@ def _reason(told, doubtful):
         reasons.append("the boxes' timers were not measured")
     if doubtful:
         reasons.append("the states' boxes cannot be told to be the same")
-    return "; ".join(reasons) or None
+    return "; ".join(reasons)[:_LONGEST_REASON] or None
 
 
 def _compared(combined, index, state):
