@@ -372,3 +372,10 @@ def test_where_the_reflector_seems_farther_away_than_it_is_nothing_is_told_to_li
     line.path["hops"]["back"] = 3
     result = line.layers()
     assert result["nats"] == result["clear"] == [] and result["reason"] is not None, result
+
+
+def test_a_line_that_lives_as_long_as_is_searched_is_not_asked_for_ever():
+    for known in ((56000, 61200), (21000, 84000)):
+        line = Line([box(59), box(200)])
+        result = line.layers(limit=60000, bracket=known, shortest=True)
+        assert result["seconds"] < 600 and result["bytes"] < 100000, result

@@ -389,7 +389,7 @@ class Layers(Engine):
     def _patience(self, stretch):
         """The silence, ms, up to which *stretch* is asked though nothing died there."""
         if self.shortest:
-            return self._line[1] + _CONTROL
+            return min(self.limit, self._line[1] + _CONTROL)
         if self._expected(stretch):
             return self.limit
         odd = [other.bracket.hi for other in self._stretches if other.state == ODD]
