@@ -379,3 +379,18 @@ def test_a_line_that_lives_as_long_as_is_searched_is_not_asked_for_ever():
         line = Line([box(59), box(200)])
         result = line.layers(limit=60000, bracket=known, shortest=True)
         assert result["seconds"] < 600 and result["bytes"] < 100000, result
+
+
+def test_a_lower_edge_handed_in_counts_once_a_tooth_lived_as_long():
+    """The reflector restarts twice: of the teeth that were to prove it nothing is known."""
+    line = Line([box(286), box(114)])
+
+    def restart():
+        line.world.reflector.boot = line.world.random(8)
+        line.world.reflector.holds = {}
+
+    for when in (155214, 313956):
+        line.world.at(line.world.now + when, restart)
+    result = line.layers("replied", bracket=(171000, 182400), shortest=True)
+    for nat in result["nats"]:
+        assert nat["lo"] <= {1: 286, 2: 114}[nat["first"]] <= nat["hi"], result

@@ -321,7 +321,8 @@ class Layers(Engine):
             return
         if waiting:
             self.teeth.cancel(now, _NOT_NEEDED, stretch.row.comb)
-        if self._known and [t for t in stretch.row.deaths() if t.ask <= self._known[0]]:
+        lived = [t for t in stretch.row.spent if t.phase == ALIVE and t.idle >= stretch.low]
+        if self._known and stretch.low == self._known[0] and not lived:
             self._doubt(now)
             return
         dead = [t for t in stretch.row.deaths() if t.idle + t.slack == bracket.hi][0]
