@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from natwatch import port
-from natwatch.port import child, classic
+from natwatch.port import child, classic, hops
 
 
 def result(started: Any, seconds: float = 20) -> dict[str, Any]:
@@ -147,3 +148,15 @@ def test_a_child_that_cannot_be_started_has_its_reason(monkeypatch: pytest.Monke
     started = classic.start(("127.0.0.1", 9), "127.0.0.1", 0)
     assert result(started) == {"error": "pystun3 cannot be started: error 2"}
     started.close()
+
+
+def test_nothing_in_the_working_directory_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check may be run as root, in a directory where anybody may write."""
+    for name in ("json", "struct", "natwatch"):
+        (tmp_path / f"{name}.py").write_text("open('trodden', 'w')")
+    monkeypatch.chdir(tmp_path)
+    started = hops.start(("127.0.0.1", 9), "127.0.0.1", port.now())
+    found = hops.found_by(result(started))
+    assert found["state"] == "silent" and not (tmp_path / "trodden").exists(), found

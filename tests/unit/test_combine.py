@@ -270,9 +270,21 @@ def test_hole_punching_is_held_against_the_timers():
         layer = both(result([box(1, 1, 29.4, 30.6)], outermost=outermost))
         found = combine(layer, None, None)
         assert (says(found).get("punch"), found["agree"]) == (said, agree), (outermost, found)
+    # A NAT that filters nothing is not seen so: it may stand farther out.
     layer = both(result([box(1, 1, 29.4, 30.6), box(4, 4, 60, 61)], outermost=[1, 1]))
     found = combine(layer, None, None)
-    assert (says(found)["punch"], found["agree"]) == ("at most one", False), found
+    assert (says(found)["punch"], found["agree"]) == ("at least one", True), found
+
+
+def test_a_box_that_outlasts_the_search_is_told_though_another_stands_beyond_it():
+    there = [clear(1, 1, 185.0)]
+    layer = both(result([box(3, 3, 42, 43)], outermost=[1, 1], clear_there=there))
+    found = combine(layer, None, None)
+    assert [(one["first"], one["stream"]) for one in found["boxes"]] == [
+        (1, [185.0, None]),
+        (3, [42, 43]),
+    ]
+    assert found["short"]["stream"] == 1 and says(found)["punch"] == "at least two"
 
 
 def test_a_hop_within_where_nothing_died_may_be_a_nat_that_outlasts_the_search():
@@ -451,3 +463,9 @@ def test_what_the_engine_tells_of_boxes_in_a_row_is_put_together():
     alike = Line([simulated(30), simulated(30)])
     found = combine(both(alike.layers("stream")), None, HOME)
     assert found["short"] == {"stream": None, "replied": None} and found["count"] == 2, found
+
+
+def test_a_reason_is_no_longer_than_a_report_may_carry():
+    layer = {"stream": result([box(1, 1, 29.4, 30.6)]), "replied": result([box(1, 1, 29.4, 30.6)])}
+    layer["stream"]["reason"], layer["replied"]["reason"] = "a" * 400, "b" * 400
+    assert len(combine(layer, None, None)["reason"]) <= 512

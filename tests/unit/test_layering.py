@@ -445,3 +445,12 @@ def test_on_a_line_with_two_nats_the_one_that_shrinks_is_found_whichever_it_is()
         assert found["now"][0] <= 15 <= found["now"][1], found
         again = look(line, 15)
         assert attribute(again, [before], "stream", (14.6, 15.4))["was"] == found["was"]
+
+
+def test_what_a_box_kept_is_not_said_of_one_that_may_be_any_of_many():
+    before, after = value([119.0, 120.2], [59.0, 60.2], 1), value(FIFTEEN, None)
+    before["boxes"] = before["boxes"][:1]
+    after["boxes"] = after["boxes"][:1]
+    for last, was in ((1, [119.0, 120.2]), (2, [119.0, 120.2]), (4, None)):
+        after["boxes"][0]["last"] = last
+        assert attribute(after, [before], "stream", (14.6, 15.4))["was"] == was

@@ -258,12 +258,54 @@ def test_the_reflector_that_restarts_costs_teeth_but_no_truth():
 
 
 def test_boundaries_that_die_say_where_the_box_stands():
-    assert traced([1, 2], []) == (2, 2)  # looks at the TTL first
-    assert traced([0, 1], []) == (1, 2)
-    assert traced([0], []) == (1, 1)
-    assert traced([0, 1, 2], []) == (3, 3)  # packets from outside do not refresh it
-    assert traced([2], []) == (2, 3)
-    assert traced([0, 1], [1]) == (2, 2)  # at hop 1 another box was found
+    def place(dead, stretches, hops=(1, 2, 3, 4), known=()):
+        return traced(dead, [0, 1, 2, 3, 4], stretches, hops, known)[0]
+
+    assert place([1, 2], [(2, 2)]) == (2, 2)  # looks at the TTL first
+    assert place([0, 1], [(1, 1)]) == (1, 2)
+    assert place([0], [(1, 1)]) == (1, 1)
+    assert place([0, 1, 2], [(2, 3)]) == (3, 3)  # packets from outside do not refresh it
+    assert place([2], [(2, 2)]) == (2, 3)
+    assert place([0, 1], [(1, 1)], [2, 3]) == (2, 2)  # at hop 1 another box was found
+    # Of [0, 1] a box that was found before may be the reason.
+    assert place([0, 1, 2], [(3, 3)], known=[0, 1]) == (2, 3)
+    assert place([0, 1, 3, 4], [(4, 4)], known=[0, 1]) == (4, 4)
+    assert place([1, 2, 4], [(1, 2), (4, 4)]) == (1, 5)
+
+
+def test_two_boxes_that_packets_from_outside_do_not_refresh():
+    """The boundaries that one of them lets die are dead for the other as well."""
+    for boxes, hop, lifetime in (
+        ([None, None, box(42), None, None, box(285)], 6, 285),
+        ([box(37), box(27), box(162)], 3, 162),
+        ([box(20), box(100)], 2, 100),
+    ):
+        for one in [one for one in boxes if one is not None and one.stream != 37000]:
+            one.refresh_inbound = False
+        result = Line(boxes).layers()
+        for nat in result["nats"]:
+            lifetimes = [one.stream / 1000 for one in boxes[nat["first"] - 1 : nat["last"]] if one]
+            assert [one for one in lifetimes if nat["lo"] <= one <= nat["hi"]], result
+        assert may_stand(result, [hop], lifetime), result
+
+
+def test_a_nat_that_does_not_filter_is_found_beyond_the_one_that_hole_punching_shows():
+    for inner, outer in ((20, 60), (60, 20), (49, 120)):
+        boxes = [box(inner), None, box(outer, mapping=INDEPENDENT, filtering=INDEPENDENT), None]
+        line = Line(boxes)
+        assert line.path["outermost"] == [1, 2]
+        result = line.layers()
+        right(result, (1, inner), (3, outer))
+        assert result["complete"]
+    line = Line([box(240), None, box(40, mapping=INDEPENDENT, filtering=INDEPENDENT)])
+    right(line.layers(), (1, 240), (3, 40))
+
+
+def test_with_a_reason_nothing_is_complete():
+    """Two boxes whose timers are alike make the boundaries of each other's die."""
+    boxes = [box(126), None, None, box(39, checks_first=True), box(35)]
+    result = Line(boxes).layers()
+    assert result["reason"] is not None and result["nats"] and not result["complete"], result
 
 
 def test_it_can_be_stopped():
@@ -275,3 +317,80 @@ def test_it_can_be_stopped():
     assert state["phase"] == "comb" and state["open"] and state["left"] > 0
     engine.stop(line.world.now)
     assert engine.done and engine.take_results() == []
+
+
+def test_a_control_whose_set_up_was_lost_does_not_end_the_search():
+    for seed in (16, 18):
+        result = Line([box(15), box(40)], loss=50, seed=seed).layers()
+        assert result["nats"] or result["reason"]
+        for nat in result["nats"]:
+            assert nat["lo"] <= {1: 15, 2: 40}[nat["first"]] <= nat["hi"], result
+
+
+def test_never_more_bindings_are_open_than_were_allowed():
+    for most in (8, 16, 32):
+        boxes = [box(15), None, box(60), None, None, box(20), box(40), None, None]
+        line = Line(boxes)
+        result = line.run(Layers(line.session, "stream", 600000, most, 10, line.path))
+        assert result["at_once"] <= most and result["nats"], result
+        for nat in result["nats"]:
+            lifetime = {1: 15, 3: 60, 6: 20, 7: 40}[nat["first"]]
+            assert nat["lo"] <= lifetime <= nat["hi"], result
+
+
+def test_a_lifetime_handed_in_that_is_no_more_true_is_no_lifetime_of_a_box():
+    for known in ((40000, 41000), (8000, 9000), (20000, 40000), (0, 2000), (30000, None)):
+        for shortest in (False, True):
+            result = Line([box(15), box(60)]).layers(bracket=known, shortest=shortest)
+            for nat in result["nats"]:
+                assert nat["lo"] <= {1: 15, 2: 60}[nat["first"]] <= nat["hi"], (known, result)
+            assert result["line"] is None or result["line"][0] <= 15 <= result["line"][1], result
+            assert [nat for nat in result["nats"] if nat["first"] == 1], (known, result)
+
+
+def test_a_line_that_no_box_explains_is_measured_anew():
+    """The router restarted while the line's own lifetime was looked for."""
+    line = Line([box(120)])
+    line.world.at(line.world.now + 99768, line.boxes[0].restart)
+    result = line.layers()
+    right(result, (1, 120))
+    assert result["line"][0] <= 120 <= result["line"][1], result
+
+
+def test_a_restart_beside_a_box_that_lets_boundaries_die_is_no_second_box():
+    for when in range(8000, 60000, 4000):
+        boxes = [None, box(5, refresh_inbound=False), None, None, box(30)]
+        line = Line(boxes)
+        line.world.at(line.world.now + when, boxes[4].restart)
+        result = line.layers()
+        for nat in result["nats"]:
+            assert nat["lo"] <= (5 if nat["first"] <= 2 else 30) <= nat["hi"], (when, result)
+
+
+def test_where_the_reflector_seems_farther_away_than_it_is_nothing_is_told_to_live():
+    line = Line([box(40), box(20)])
+    line.path["hops"]["back"] = 3
+    result = line.layers()
+    assert result["nats"] == result["clear"] == [] and result["reason"] is not None, result
+
+
+def test_a_line_that_lives_as_long_as_is_searched_is_not_asked_for_ever():
+    for known in ((56000, 61200), (21000, 84000)):
+        line = Line([box(59), box(200)])
+        result = line.layers(limit=60000, bracket=known, shortest=True)
+        assert result["seconds"] < 600 and result["bytes"] < 100000, result
+
+
+def test_a_lower_edge_handed_in_counts_once_a_tooth_lived_as_long():
+    """The reflector restarts twice: of the teeth that were to prove it nothing is known."""
+    line = Line([box(286), box(114)])
+
+    def restart():
+        line.world.reflector.boot = line.world.random(8)
+        line.world.reflector.holds = {}
+
+    for when in (155214, 313956):
+        line.world.at(line.world.now + when, restart)
+    result = line.layers("replied", bracket=(171000, 182400), shortest=True)
+    for nat in result["nats"]:
+        assert nat["lo"] <= {1: 286, 2: 114}[nat["first"]] <= nat["hi"], result

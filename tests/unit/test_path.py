@@ -115,3 +115,23 @@ def test_it_can_be_stopped():
     world.run(world.now + 1500, lambda: engine.done)
     engine.stop(world.now)
     assert engine.done and engine.take_results() == []
+
+
+def test_a_burst_of_loss_does_not_move_the_reflector_a_hop_away():
+    world = World(Chain([box(), None, None]))
+    session = Session(DEVICE, KEY, ADDRESS, world.random)
+    engine = Path(session)
+    passing, lost = world.to_device, []
+
+    def to_device(data, local, destination, *ttl):
+        if ttl == (4,) and len(lost) < 4:  # all that one socket gets with the least TTL
+            lost.append(data)
+        else:
+            passing(data, local, destination, *ttl)
+
+    world.to_device = to_device
+    world.add(session)
+    world.add(engine)
+    world.run(world.now + 120000, lambda: engine.done)
+    [result] = engine.take_results()
+    assert len(lost) == 4 and result["hops"] == {"out": 3, "back": 3}, result

@@ -80,6 +80,8 @@ def _agree(bracket, line):
 
 def _known_before(box, earlier, state):
     """The latest bracket of *box*; None where it was not measured, or may be either of two."""
+    if box["last"] - box["first"] > 1:  # one of many hops: it may be another than was known there
+        return None
     for value in earlier:
         if value.get("agree") is False:
             continue

@@ -24,10 +24,10 @@ def merged(layers):
 
 
 def lasting(layers, boxes):
-    """The outermost box, in a list, if it stands beyond all *boxes*: hole punching shows it, and
-    its timers are longer than was waited for."""
+    """The outermost box that filters, in a list, if it is none of *boxes*: hole punching shows it,
+    and its timers are longer than was waited for."""
     place = outermost(layers)
-    if place is None or [box for box in boxes if box["last"] >= place["first"]]:
+    if place is None or [box for box in boxes if apart(box, place) == 0]:
         return []
     box = dict(place)
     for state in STATES:
@@ -40,7 +40,7 @@ def lasting(layers, boxes):
 
 
 def outermost(layers):
-    """{"first", "last"}: where hole punching has the outermost box; None: not known."""
+    """{"first", "last"}: where hole punching has the outermost box that filters; None: unknown."""
     told = [layers[state] for state in STATES if layers[state] is not None]
     places = [result["outermost"] for result in told if result["outermost"] is not None]
     return {"first": places[0][0], "last": places[0][1]} if places else None

@@ -12,6 +12,7 @@ ROUTER, CARRIERS, OUTER, FIREWALL = "router", "carrier", "outer", "firewall"
 # The findings that name a box which forgets too soon.
 SHORT = ("layers.router.short", "layers.carrier.short", "layers.outer.short")
 _LONGEST_NAME = 64  # characters of a model; its maker wrote it
+_LONGEST_REASON = 512  # characters; the collector refuses a longer one (docs/telemetry.md)
 _SLACK = 1.0  # s between two measurements of one timer
 
 
@@ -34,6 +35,7 @@ def combine(layers, evidence, addressing, configured=None):
     whole = [r for r in told if r["complete"] and len(r["nats"]) == len(boxes)]
     complete = bool(whole) and not doubtful
     timed, boxes = boxes, boxes + lasting(layers, boxes)
+    boxes.sort(key=lambda box: (box["first"], box["last"]))
     firewall = addressing is not None and addressing["translated"] is False
     own_router = configured is not None and configured["router"] is True
     _name(boxes, evidence, addressing, own_router, complete)
@@ -157,7 +159,7 @@ def _reason(told, doubtful):
         reasons.append("the boxes' timers were not measured")
     if doubtful:
         reasons.append("the states' boxes cannot be told to be the same")
-    return "; ".join(reasons) or None
+    return "; ".join(reasons)[:_LONGEST_REASON] or None
 
 
 def _compared(combined, index, state):

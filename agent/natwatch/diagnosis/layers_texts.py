@@ -43,8 +43,8 @@ EVIDENCE = {
         "устройства с тайм-аутом, узел %(hops)s; состояния расходятся: %(counts)s",
     ),
     "punch": (
-        "the outermost box that keeps state stands at hop %(hops)s",
-        "самое дальнее устройство, хранящее привязки, — узел %(hops)s",
+        "the outermost box that filters stands at hop %(hops)s",
+        "самое дальнее устройство, которое фильтрует, — узел %(hops)s",
     ),
     "translated": (
         "%(local)s here is %(mapped)s at the reflector",

@@ -107,15 +107,13 @@ def _timers(layers, boxes, complete):
 
 
 def _punch(layers, boxes):
-    """The outermost box that keeps state, if hole punching found it."""
+    """The outermost box that filters, if hole punching found it. Beyond may stand NATs that do
+    not filter (RFC 6888, REQ-7), so this is no upper bound."""
     place = outermost(layers)
     if place is None:
         return []
-    further = [box for box in boxes if box["first"] > place["last"]]
     span = (1, None)
-    if further:
-        span = (0, len(boxes) - len(further))
-    elif not [box for box in boxes if apart(box, place) == 0]:
+    if not [box for box in boxes if apart(box, place) == 0]:
         span = (1 + len(boxes), None)
     return [_piece("punch", "punch", span, hops=[[place["first"], place["last"]]])]
 

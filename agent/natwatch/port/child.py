@@ -14,8 +14,11 @@ _LONGEST = 4096  # bytes of output; more is not our line
 
 
 def python(module, *arguments):
-    """The argv that runs *module* with this interpreter."""
-    return [sys.executable, "-m", module] + list(arguments)
+    """The argv that runs *module* with this interpreter.
+
+    -P: not what lies in the working directory, which may be anybody's.
+    """
+    return [sys.executable, "-P", "-m", module] + list(arguments)
 
 
 def supported():

@@ -83,22 +83,28 @@ class Stretch:
         return self.first - 1, self.last
 
 
-def traced(dead, taken):
-    """(first, last) hop of the one box on whose account the boundaries *dead*, ascending, die.
+def traced(dead, asked, stretches, hops, known=()):
+    """((first, last) hop of the one box on whose account the boundaries *dead*, of those *asked*,
+    die; all boundaries that may die of it).
 
-    *taken*: hops at which another box is known to stand.
+    *stretches*: (first, last) of those that it made die; *hops*: where it may stand; *known*:
+    boundaries that may die of boxes that were found before.
     """
-    if dead[0] > 0:
-        first, last = (dead[-1], dead[-1]) if len(dead) == 2 else (dead[0], dead[-1] + 1)
-    elif len(dead) <= 2:
-        first, last = 1, len(dead)
-    else:
-        first = last = dead[-1] + 1
-    while first < last and first in taken:
-        first += 1
-    while first < last and last in taken:
-        last -= 1
-    return first, last
+    places, boundaries = [], []
+    for hop in hops:
+        near = [low <= hop + 1 and hop - 1 <= high for low, high in stretches]
+        looks_first = [hop - 1, hop], near
+        not_refreshed = list(range(hop)), [low <= hop for low, _ in stretches]
+        for dies, fits in (looks_first, not_refreshed):
+            seen = [one for one in asked if one in dies]
+            lived = [one for one in seen if one not in dead]
+            others = [one for one in dead if one not in seen and one not in known]
+            if not lived and not others and False not in fits:
+                places.append(hop)
+                boundaries += dies
+    if not places:  # no one box does that: one of them stands somewhere there
+        places, boundaries = [max(1, dead[0]), dead[-1] + 1], dead
+    return (min(places), max(places)), boundaries
 
 
 class Layers(Engine):
@@ -111,19 +117,21 @@ class Layers(Engine):
 
     def __init__(self, session, state, limit, bindings, pace, path, bracket=None, shortest=False):
         Engine.__init__(self, session, ("udp/sip", state), pace)
+        self.teeth.most = bindings
         self.limit = limit
         self.bindings = bindings
         self.path = path
         self.shortest = shortest
         self.phase = None
-        self._known = bracket
-        self._line = bracket
+        usable = bracket is not None and bracket[1] is not None and FLOOR <= bracket[0] < bracket[1]
+        self._known = self._line = bracket if usable else None
         self._rows = {}  # comb -> Row
         self._bounds = {}  # boundary -> Row
         self._stretches = []
         self._nats = []  # (first, last, Bracket)
         self._hidden = []  # (first, last)
         self._trace = {}  # boundary -> Row
+        self._explained = []  # boundaries that may die of boxes that were traced
         self._group = []  # the stretches that it is about
         self._attempts = 0
         self._started = self._since = None
@@ -153,6 +161,7 @@ class Layers(Engine):
         self._bounds = {}
         self._stretches, self._nats, self._hidden = [], [], []
         self._trace = {}
+        self._explained = []
         line = self._row(0, 0)  # comb _LINE
         if self.path["hops"]["back"] is None:
             self._tell_layers(now, "how far away the reflector is could not be measured")
@@ -205,7 +214,7 @@ class Layers(Engine):
     # Isolation
 
     def _isolate(self, line, now):
-        """Ask every stretch: the first hop, the outermost box's, and what lies between."""
+        """Ask every stretch: the first hop, the outermost box's, between them, and beyond."""
         self.phase = ISOLATE
         self._line = line
         farthest = self._outermost()[1]
@@ -226,22 +235,35 @@ class Layers(Engine):
         if self.path["outermost"] is None:
             return [(1, 1)] + [(2, last)] * (last > 1)
         cuts = [(1, 1)] + [(2, first - 1)] * (first > 2) + [(first, first)] * (first > 1)
-        return cuts + [(last, last)] * (last > first)
+        # Beyond stands what does not filter, as carriers' NATs need not (RFC 6888, REQ-7).
+        back = self.path["hops"]["back"]
+        return cuts + [(last, last)] * (last > first) + [(last + 1, back)] * (last < back)
 
     def _open(self, cuts, line):
         """Isolate the stretches *cuts*, each known to live as long as *line*, (lo, hi), says."""
         low, high = line
         made = [Stretch(first, last, self._isolated(first, last), low) for first, last in cuts]
         self._stretches += made
-        longer = [int(high * step) for step in _STEPS[: 1 if self.shortest else None]]
-        controls = [high] + longer
-        hops = set([hop for stretch in made for hop in stretch.boundaries()])
-        room = self.bindings - len(self.teeth.waiting()) - len(hops) * len(controls) - len(made)
-        fine = max(1, min(_FINE, room // len(made) - len(longer)))
-        self._ask(made, linear(low, high, _CONTROL, fine), controls, longer)
-        if not self.shortest:
+        steps = _STEPS[: 1 if self.shortest else None]
+        while steps and self._room(made, 1 + len(steps)) < 0:
+            steps = steps[:-1]
+        longer = [int(high * step) for step in steps]
+        room = self._room(made, 1 + len(longer))
+        patient = not self.shortest and room >= len(made)
+        fine = 1 + (room - len(made) * patient) // len(made)
+        asks = linear(low, high, _CONTROL, max(1, min(_FINE, fine)))
+        if line == self._known:
+            asks = [low] + asks  # it was told, and may be no more so
+        self._ask(made, asks, [high] + longer, longer)
+        if patient:
             for stretch in made:  # if it lives, none of its other answers need be awaited
                 self._add(stretch.row, min(_PATIENCE, self.limit))
+
+    def _room(self, stretches, times):
+        """How many bindings are left beside *times* each of *stretches* and its controls."""
+        hops = set([hop for stretch in stretches for hop in stretch.boundaries()])
+        needed = times * (len(hops) + len(stretches))
+        return self.bindings - len(self.teeth.waiting()) - needed
 
     def _isolated(self, first, last):
         return self._row(first - 1, max(0, self.path["hops"]["back"] - last))
@@ -281,6 +303,12 @@ class Layers(Engine):
                 return
         self._settle(now)
 
+    def _doubt(self, now):
+        """What was told of the line is not so: it is measured here."""
+        self._give_up_rest(now)
+        self._known = None
+        self._begin(now)
+
     def _look(self, stretch, now):
         """What the answers so far say of one *stretch*, and what to ask next."""
         bracket = stretch.bracket
@@ -293,6 +321,10 @@ class Layers(Engine):
             return
         if waiting:
             self.teeth.cancel(now, _NOT_NEEDED, stretch.row.comb)
+        lived = [t for t in stretch.row.spent if t.phase == ALIVE and t.idle >= stretch.low]
+        if self._known and stretch.low == self._known[0] and not lived:
+            self._doubt(now)
+            return
         dead = [t for t in stretch.row.deaths() if t.idle + t.slack == bracket.hi][0]
         proof = self._proof(stretch, dead)
         awaited = [
@@ -330,8 +362,8 @@ class Layers(Engine):
     def _control(self, hop, dead):
         """Whether the binding lives once the stretch beside boundary *hop* is refreshed as well."""
         row = self._row_at(hop)
-        beside = [t for t in row.spent if t.began - dead.began <= _TOGETHER and t.due >= dead.due]
-        if [t for t in beside if t.phase == ALIVE and t.idle >= dead.idle]:
+        living = [t for t in row.spent if t.phase == ALIVE and t.idle >= dead.idle]
+        if [t for t in living if t.began - dead.began <= _TOGETHER and t.due >= dead.due]:
             return True
         # One that died beside it, also if it was asked a shorter silence.
         return False if [t for t in row.deaths() if t.due >= dead.began] else None
@@ -358,7 +390,7 @@ class Layers(Engine):
     def _patience(self, stretch):
         """The silence, ms, up to which *stretch* is asked though nothing died there."""
         if self.shortest:
-            return self._line[1] + _CONTROL
+            return min(self.limit, self._line[1] + _CONTROL)
         if self._expected(stretch):
             return self.limit
         odd = [other.bracket.hi for other in self._stretches if other.state == ODD]
@@ -368,7 +400,8 @@ class Layers(Engine):
     def _expected(self, stretch):
         """Whether a box must still be found that hole punching has shown, maybe in *stretch*."""
         first, last = self._outermost()
-        if self.path["outermost"] is None or [found for found in self._nats if found[1] >= first]:
+        met = [found for found in self._nats if found[0] <= last and first <= found[1]]
+        if self.path["outermost"] is None or met:
             return False
         return first <= stretch.last and stretch.first <= last
 
@@ -380,9 +413,14 @@ class Layers(Engine):
         if [stretch for stretch in needy if stretch in idle]:
             # Those that need not be asked any more go along: it costs no time.
             living = [stretch for stretch in idle if stretch.bracket.hi is None]
+            living.sort(key=lambda stretch: stretch.top)
+            while len(living) > 1 and self._room(living, 1) < 0:
+                living.pop()
             top = max([stretch.top for stretch in living])
             asks = [int(top * step) for step in _STEPS]
             asks = [ask for ask in asks if ask < self.limit] or [self.limit]
+            if self._room(living, len(asks)) < 0:
+                asks = asks[-1:]
             self._ask(living, asks, asks)
             return
         if needy or [stretch for stretch in undecided if stretch.bracket.hi is not None]:
@@ -401,24 +439,29 @@ class Layers(Engine):
         return bool([tooth for tooth in waiting if tooth.ask <= stretch.top])
 
     def _conclude(self, now):
+        reason = None
         if not self._nats:
-            self._anew("no box could be told to be the one that forgets", now)
-            return
-        self._tell_layers(now)
+            reason = "no box could be told to be the one that forgets"
+        elif min([found[2].lo for found in self._nats]) > self._line[1] + _CONTROL:
+            reason = "no box that was found forgets as soon as the line did"
+        if reason is None:
+            self._tell_layers(now)
+        else:
+            self._known = None  # what was told of the line may be no more true
+            self._anew(reason, now)
 
     # What controls that die say
 
     def _begin_trace(self, now):
-        """Ask every boundary around the odd stretches of the shortest lifetime."""
+        """Ask every boundary up to the odd stretches of the shortest lifetime."""
         self.phase = TRACE
         odd = [stretch for stretch in self._stretches if stretch.state == ODD]
         ends = sorted([stretch.bracket.hi for stretch in odd])
         self._group = [stretch for stretch in odd if stretch.bracket.lo < ends[0]]
-        first = min([stretch.first for stretch in self._group])
         last = max([stretch.last for stretch in self._group])
         ask = max([stretch.bracket.hi for stretch in self._group])
         back = self.path["hops"]["back"]
-        hops = range(max(0, first - 2), min(last + 1, back) + 1)
+        hops = range(min(last + 1, back) + 1)
         self._trace = dict([(hop, self._row(hop, max(0, back - hop))) for hop in hops])
         for hop in sorted(self._trace):
             self._add(self._trace[hop], ask)
@@ -439,18 +482,38 @@ class Layers(Engine):
         if not dead:
             self._anew(_CONTRADICTION, now)
             return
-        taken = [found[0] for found in self._nats if found[0] == found[1]]
-        first, last = traced(dead, taken)
+        if not [hop for hop in dead if hop not in self._explained]:
+            # They die of a box that was found before: a restart may be why this one seemed odd.
+            for stretch in self._group:
+                self._hide(stretch)
+            self._resume(now)
+            return
         narrowest = min(self._group, key=lambda stretch: stretch.bracket.width)
+        stretches = [(stretch.first, stretch.last) for stretch in self._group]
+        hops = self._unexplained(narrowest.bracket.hi)
+        found = traced(dead, sorted(self._trace), stretches, hops, self._explained)
+        (first, last), boundaries = found
+        self._explained += boundaries
         self._nats.append((first, last, narrowest.bracket))
         for stretch in self._group:
             stretch.state = SPENT
             hops = [hop for hop in (stretch.first, stretch.last) if not first <= hop <= last]
             if hops:
                 self._hidden.append((min(hops), max(hops)))
+        self._resume(now)
+
+    def _resume(self, now):
         self.phase = ISOLATE
         self._trace = {}
         self._settle(now)
+
+    def _unexplained(self, lifetime):
+        """The hops at which a box with that *lifetime*, ms, may stand that was not found yet."""
+        taken = [found[0] for found in self._nats if found[0] == found[1]]
+        for stretch in self._stretches:
+            if stretch.state == CLEAR and stretch.bracket.lo >= lifetime:
+                taken += range(stretch.first, stretch.last + 1)
+        return [hop for hop in range(1, self.path["hops"]["back"] + 1) if hop not in taken]
 
     # Results
 
@@ -474,10 +537,12 @@ class Layers(Engine):
         self._give_up_rest(now)
         self.phase, self.done = DONE, True
         nats = sorted(self._nats, key=lambda found: (found[0], found[1]))
-        clear = [s for s in self._stretches if s.state == CLEAR]
+        # A line that forgets, and no box that does: then what lived proves nothing either.
+        clear = [s for s in self._stretches if s.state == CLEAR and reason is None]
         clear.sort(key=lambda stretch: stretch.first)
         unsure = [found for found in nats if found[0] < found[1]]
-        known = self.path["outermost"] is not None and bool(nats) and not self.shortest
+        shown = self.path["outermost"] is not None and not self.shortest
+        known = shown and bool(nats) and reason is None
         self._results.append(
             {
                 "class": self.key[0],

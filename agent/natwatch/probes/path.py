@@ -5,15 +5,16 @@ Hops are counted from here, the gateway is hop 1. Three questions, asked side by
 
 * out: with which IP TTL our requests arrive at the reflector (it says so);
 * back: the least TTL with which a datagram of the reflector's comes all the way;
-* the outermost box: hole punching with small TTLs. A socket asks for a push from the reflector's
-  other endpoint, and sends something to that endpoint which dies at hop k. Every box that filters
+* the outermost box that filters: hole punching with small TTLs. A socket asks for a push from the
+  reflector's other endpoint, and sends something there which dies at hop k. Every box that filters
   and stands before hop k has then seen us talk to that endpoint, and lets the push in; a box
   further out has not. So the least k with which the push comes is one more than the hop of the
   outermost. (Linux notes a new flow only once it has forwarded it; where a box notes it on
   arrival, k is its hop: the answer is k - 1 or k.)
 
-Where filtering is endpoint-independent, or each destination gets another port, the last question
-has no answer: then the lifetimes themselves must tell (natwatch.probes.layers).
+A box that filters nothing, as carriers' NATs need not, lets every push in and is not seen so.
+Where filtering is endpoint-independent everywhere, or each destination gets another port, the last
+question has no answer: then the lifetimes themselves must tell (natwatch.probes.layers).
 """
 
 from natwatch.probes.questions import other_of, text
@@ -70,7 +71,7 @@ class Path(Trials):
         self._other = ("", 0)
         self._why = None  # the outermost box cannot be looked for, and why
         self._out = None
-        self._tried = {}  # TTL of the reflector's -> Trial
+        self._tried = {}  # TTL of the reflector's -> [Trial, …]
         self._punched = {}  # TTL of ours -> [Trial, …]
         self._ttls = {}  # flow of a punch -> TTL, None: the system's
         self._planned = []  # (when, flow, TTL)
@@ -137,7 +138,7 @@ class Path(Trials):
         trial = Trial("back", 0, (self.server[0], self.server[1], self.server[1]))
         trial.delay = _LISTEN
         trial.refresh = stun.Refresh(ttl, _REFRESH)
-        self._tried[ttl] = trial
+        self._tried.setdefault(ttl, []).append(trial)
         self._open(trial, now)
 
     def _back_next(self):
@@ -146,7 +147,9 @@ class Path(Trials):
             middle = FARTHEST // 2 if self._out is None else self._out
             low, high = middle + 1 - _AROUND, middle + 1 + _AROUND
         elif self._back() is not None:
-            return []
+            # All that came with a TTL less may have been lost in one burst: a second one decides.
+            below = self._back()
+            return [below] if len(self._tried.get(below, [])) == 1 else []
         elif self._reached():
             low, high = min(self._tried) - 2 * _AROUND, min(self._tried) - 1
         else:
@@ -154,7 +157,8 @@ class Path(Trials):
         return [ttl for ttl in range(max(1, low), high + 1) if ttl not in self._tried]
 
     def _reached(self):
-        return [ttl for ttl in self._tried if self._tried[ttl].reached]
+        trials = self._tried
+        return [ttl for ttl in trials if [trial for trial in trials[ttl] if trial.reached]]
 
     def _back(self):
         """Routers on the way back: of the reflector's TTLs the least that came, less one."""
@@ -164,9 +168,8 @@ class Path(Trials):
         least = min(reached)
         if least == 1:
             return 0
-        below = self._tried.get(least - 1)
         # It would have come: the push on the same socket did.
-        silent = below is not None and below.phase == ALIVE and not below.reached
+        silent = [trial for trial in self._tried.get(least - 1, []) if trial.phase == ALIVE]
         return least - 1 if silent else None
 
     # The outermost box

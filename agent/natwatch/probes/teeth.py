@@ -129,7 +129,8 @@ def enqueue(queue, not_before, tooth):
 class Teeth:
     """A set of teeth of one port and one state; more may be added at any time.
 
-    *pace* is the least number of ms between two openings. Finished teeth come from
+    *pace* is the least number of ms between two openings, ``most`` how many bindings may be open
+    at once, None: whoever adds teeth sees to that. Finished teeth come from
     ``take_finished``. ``bindings``, ``most_at_once`` and ``bytes`` (with IP and UDP headers)
     are running counts.
     """
@@ -139,6 +140,7 @@ class Teeth:
         self.endpoint = (session.endpoint[0], port)
         self.state = state
         self.pace = pace
+        self.most = None
         self.bindings = 0
         self.most_at_once = 0
         self.bytes = 0
@@ -200,7 +202,7 @@ class Teeth:
 
     def next_timer(self):
         timers = [tooth.timer for tooth in self._open.values() if tooth.timer is not None]
-        if self._queue:
+        if self._queue and self._has_room():
             timers.append(max(self._next_opening, self._queue[0][0]))
         if self._lingering:
             timers.append(self._lingering[0][0])
@@ -209,7 +211,8 @@ class Teeth:
     def handle_timer(self, now):
         while self._lingering and now >= self._lingering[0][0]:
             self._close(self._lingering.pop(0)[1])
-        if self._queue and now >= max(self._next_opening, self._queue[0][0]):
+        due = self._queue and now >= max(self._next_opening, self._queue[0][0])
+        if due and self._has_room():
             if self.session.ready(now):
                 self._begin(self._queue.pop(0)[1], now)
                 self._next_opening = now + self.pace
@@ -218,6 +221,9 @@ class Teeth:
         for tooth in list(self._open.values()):
             if tooth.timer is not None and now >= tooth.timer:
                 self._expire(tooth, now)
+
+    def _has_room(self):
+        return self.most is None or len(self._open) < self.most
 
     def _begin(self, tooth, now):
         self.bindings += 1
