@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.lab import CARRIER, Lab
-from tests.lab.layering import Row, ask
+from tests.lab.rows import Row, ask
 from tests.lab.stage import Stage
 
 both = pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
