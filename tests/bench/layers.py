@@ -14,7 +14,7 @@ from itertools import permutations
 
 from tests.bench.jobs import INTERPRETERS, Job, run, table, words
 from tests.bench.jobs import Row as Told
-from tests.lab.layering import STATES, Report, Row, ask
+from tests.lab.rows import STATES, Report, Row, ask
 
 TIMERS = (15, 30, 60, 120)  # s
 _MOST = 4.0  # times the longest timer

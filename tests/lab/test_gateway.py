@@ -71,7 +71,7 @@ def test_a_router_with_a_public_address_tells_it_three_times_and_keeps_no_mappin
             assert (found["upnp"]["manufacturer"], found["upnp"]["model"]) == (MANUFACTURER, MODEL)
         else:
             assert found["upnp"]["state"] == found["icmp"]["state"] == "unsupported", found
-            assert found["ms"] < 1_000, found
+            assert found["ms"] < 3_000, found  # before PCP's second try
 
 
 @pytest.mark.lab
@@ -91,7 +91,7 @@ def test_behind_a_carriers_nat_miniupnpd_says_that_it_cannot_forward(interpreter
             assert found["upnp"]["model"] == MODEL and found["upnp"]["reason"], found
             assert found["icmp"]["state"] == "answered", found
             assert hops(found) == [ROUTER, "100.64.7.1"], found
-            assert found["ms"] < 1_500, found
+            assert found["ms"] < 4_000, found  # less than silence takes
 
 
 @pytest.mark.lab
@@ -119,7 +119,7 @@ def test_a_router_that_tells_nothing_is_silent(interpreter: str) -> None:
         )
         found = gather(stage, interpreter)
         assert (found["nat_pmp"]["state"], found["pcp"]["state"]) == ("silent", "silent"), found
-        assert found["ms"] < 5_000, found
+        assert 4_000 <= found["ms"] < 8_000, found
         if interpreter == "cpython":
             assert states(found) == ["silent"] * 3, found
             # No reflector answers either; the carrier's hop tells of itself all the same.
@@ -186,8 +186,10 @@ def test_a_description_with_entities_names_nobody_and_the_address_is_told_all_th
 def test_nothing_is_sent_where_no_gateway_is_on_the_way(interpreter: str, reflector: str) -> None:
     with Lab(HOME) as lab:
         stage = Stage(lab)
+        # The kernel's own multicast, seconds after a link came up, would count as ours.
+        lab.sysctl("phone", "net/ipv6/conf/all/disable_ipv6", 1)
         before = lab.traffic("phone", "router").packets_out
         found = gather(stage, interpreter, reflector)
         assert found["gateway"] is None and states(found) == ["unsupported"] * 3, found
-        assert found["icmp"]["state"] == "unsupported" and found["ms"] < 500, found
+        assert found["icmp"]["state"] == "unsupported" and found["ms"] < 1_000, found
         assert lab.traffic("phone", "router").packets_out == before

@@ -214,7 +214,7 @@ LATEST: dict[str, dict[str, Any]] = {
         "evidence": [
             {"source": "timers", "says": "two", "name": "timers", "values": {"hops": [1, 3]}},
             {"source": "upnp", "says": "at least two"},
-            {"source": "pcp", "says": None},
+            {"source": "pcp", "says": "nothing"},
         ],
         "agree": True,
         "reason": None,

@@ -373,8 +373,7 @@ def test_boxes_that_are_not_all_known_or_in_dispute_are_said_to_be(
     page = " ".join(told.page(capsys).split())
     for text in (
         "there may be more: not every hop could be looked at",
-        "DISAGREE on how many there are: timers says two, upnp says at least two",
-        "unknown: hop 2 hides",
+        "DISAGREE on how many there are: timers says two, upnp says at least two unknown: hop 2",
     ):
         assert text in page
 

@@ -1,5 +1,6 @@
 """The store on SQLite and on PostgreSQL: schema, transactions, streams, alerts."""
 
+import sqlite3
 import threading
 from dataclasses import replace
 
@@ -80,6 +81,23 @@ def test_two_collectors_upgrade_one_empty_database(address: str) -> None:
     for thread in threads:
         thread.join()
     assert troubles == []
+
+
+def test_an_empty_file_that_another_writes_to_is_waited_for(tmp_path) -> None:
+    """Another collector in the middle of making the file what it must be."""
+    path = tmp_path / "natwatch.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.2, other.rollback)
+    timer.start()
+    database = Database(f"sqlite:///{path}")
+    try:
+        database.upgrade()
+        assert database.schema_trouble() is None
+    finally:
+        timer.join()
+        other.close()
+        database.close()
 
 
 def test_a_database_without_schema_is_told_apart(address: str, tmp_path) -> None:

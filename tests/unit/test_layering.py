@@ -8,6 +8,7 @@ from test_layers import Line, box
 import natwatch.probes.layering as layering
 from natwatch.daemon import boxes, plan, telling
 from natwatch.daemon.boxes import Boxes
+from natwatch.diagnosis import attribution
 from natwatch.diagnosis.attribution import attribute
 from natwatch.diagnosis.layers import combine
 from natwatch.probes.addressing import PRIVATE, addressing
@@ -292,7 +293,15 @@ def test_who_shrank_is_who_is_short_now_and_was_not_and_else_nobody():
         one = attribute(after, earlier, "stream", (14.6, 15.4))
         found = None if one is None else (one["owner"], one["was"])
         assert found == expected, (after, earlier)
-        assert telling.shrunk({"class": "udp/sip", "state": "stream"}, one)
+        said = telling.shrunk({"class": "udp/sip", "state": "stream"}, one)
+        words = "first to forget now is" if found and found[1] is None else "forgets sooner"
+        assert words in said and (found is not None) == (" (hop " in said), said
+
+
+def test_a_nat_that_is_neither_the_routers_nor_known_to_be_the_carriers_has_no_number():
+    """It may be the third in a row, or the only one behind a router that translates nothing."""
+    box = {"owner": "outer", "first": 3, "last": 3, "model": None}
+    assert attribution.name(box) == "a NAT of unknown owner (hop 3)"
 
 
 class Quiet:

@@ -27,6 +27,7 @@ LINES = (
     ("a gateway that is no number", LITTLE.replace("FE01A8C0", "FE01A8CG"), "little", None),
     ("a gateway too short", LITTLE.replace("FE01A8C0", "FE01A8"), "little", None),
     ("a gateway too long", LITTLE.replace("FE01A8C0", "FE01A8C0FE"), "little", None),
+    ("a route that is down", LITTLE.replace("0003", "0002"), "little", None),
     ("flags that are no number", LITTLE.replace("0003", "UG"), "little", None),
 )
 

@@ -9,7 +9,8 @@ import json
 
 from natwatch import port
 from natwatch.daemon import telling
-from natwatch.diagnosis.attribution import STATES, attribute
+from natwatch.diagnosis.attribution import attribute
+from natwatch.diagnosis.boxes import STATES
 from natwatch.diagnosis.layers import combine
 from natwatch.evidence import Evidence
 from natwatch.port import kernel, network

@@ -1,6 +1,7 @@
 """Results as plain lines for people."""
 
 from natwatch.diagnosis import attribution
+from natwatch.diagnosis.boxes import STATES
 
 
 def progress(state):
@@ -146,7 +147,7 @@ def layers(found):
     lines = []
     for index, box in enumerate(found["boxes"]):
         parts = []
-        for state in attribution.STATES:
+        for state in STATES:
             if box[state] is not None:
                 first = ", the first to forget" if found["short"][state] == index else ""
                 parts.append("%s %s%s" % (state, _span(box[state]), first))

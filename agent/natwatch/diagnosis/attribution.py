@@ -5,12 +5,11 @@ Pure, for the daemon's log and for the collector's alerts. The values are those 
 line stand other boxes.
 """
 
-STATES = ("stream", "replied")  # of a binding, that layers are measured for
 _OWNERS = {
     "firewall": "the firewall",
     "router": "the customer's router",
     "carrier": "the carrier's NAT",
-    "outer": "the second NAT, in front of the router",
+    "outer": "a NAT of unknown owner",  # of several, or the only one, behind a plain router
 }
 _SLACK = 0.05  # of a lifetime, a second at least: two measurements of one timer agree within it
 

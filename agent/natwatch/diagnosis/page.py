@@ -240,7 +240,7 @@ def _box_place(result, index, found, language):
     box = combined["boxes"][index]
     rows = ["<b>%s</b>" % escape(layers_lines.named(box, language))]
     rows[0] += " <small>%s</small>" % escape(layers_lines.hops_text(box, language))
-    rows += ["%s" % escape(part) for part in layers_lines.figures_of(box, language)]
+    rows += [escape(part) for part in layers_lines.figures_of(box, language)]
     first = [state for state in STATES if combined["short"][state] == index]
     first = first if len(combined["boxes"]) > 1 else []
     if first:

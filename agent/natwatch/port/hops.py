@@ -13,6 +13,7 @@ import sys
 
 from natwatch.port import child
 from natwatch.wire import stun
+from natwatch.wire.ip import ip_text
 
 DEADLINE = 6000  # ms
 _FARTHEST = 8  # TTL
@@ -139,7 +140,7 @@ def offender(errors):
             continue
         _, origin, kind, _, _, _, _ = struct.unpack(_ERROR, data[:size])
         if (origin, kind) == (_ICMP, _TIME_EXCEEDED):
-            return "%d.%d.%d.%d" % tuple(data[size + 4 : size + 8])
+            return ip_text(data[size + 4 : size + 8])
     return None
 
 

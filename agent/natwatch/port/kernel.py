@@ -5,10 +5,12 @@ pass OUTPUT, a phone's pass FORWARD and what rules do there.
 """
 
 import os
+import sys
 import time
 
 from natwatch import port
 from natwatch.port import openwrt, ruleset
+from natwatch.port.network import GATEWAY, REJECT, route_of
 
 # What the kernel calls them now, and before 2.6.20.
 _TIMERS = (
@@ -21,7 +23,6 @@ _RELEASE = "proc/sys/kernel/osrelease"
 _MODULES, _MODULE, _SIP = "proc/modules", "sys/module", "nf_conntrack_sip"
 _AUTOMATIC = "proc/sys/net/netfilter/nf_conntrack_helper"  # until 5.19; later kernels need a rule
 _LEGACY = "proc/net/ip_tables_names"  # tables of the old iptables, which nft does not see
-_UP, _GATEWAY, _REJECT = 1, 2, 0x200  # RTF_UP, RTF_GATEWAY, RTF_REJECT
 _MOST = 32768  # bytes of a file in /proc; a table of routes or modules has a few thousand
 _STREAM_SINCE = 5  # before Linux 5.0 the first answer makes a stream, later ones 2 s of traffic
 # Networks of containers, virtual machines and tunnels: a Pi that forwards for them is nobody's
@@ -98,21 +99,16 @@ def is_router(root):
 
 def networks(lines):
     """(interfaces of default routes, interfaces of networks that need no gateway) in the *lines*
-    of /proc/net/route. Fields: interface, destination, gateway, flags, three counters, mask."""
+    of /proc/net/route."""
     outer, inner = [], []
     for line in lines:
-        fields = line.split()
-        try:
-            flags = int(fields[3], 16)
-            destination, mask = int(fields[1], 16), int(fields[7], 16)
-        except (ValueError, IndexError):
+        route = route_of(line, sys.byteorder)
+        if route is None or route.flags & REJECT:
             continue
-        if not flags & _UP or flags & _REJECT:
-            continue
-        if destination == mask == 0:
-            outer.append(fields[0])
-        elif not flags & _GATEWAY and mask != 0xFFFFFFFF and not _own(fields[0]):
-            inner.append(fields[0])
+        if route.network == route.mask == 0:
+            outer.append(route.interface)
+        elif not route.flags & GATEWAY and route.mask != 0xFFFFFFFF and not _own(route.interface):
+            inner.append(route.interface)
     return outer, inner
 
 

@@ -7,7 +7,7 @@ from natwatch import port
 from natwatch.wire.ipv4 import number_of, text_of
 
 _ROUTES = "/proc/net/route"  # Linux; one line a route
-_UP, _GATEWAY, _REJECT = 1, 2, 0x200  # RTF_UP, RTF_GATEWAY, RTF_REJECT
+_UP, GATEWAY, REJECT = 1, 2, 0x200  # RTF_UP, RTF_GATEWAY, RTF_REJECT
 _TRIE = "/proc/net/fib_trie"  # Linux; the routing tables as trees
 _RESOLVERS = "/etc/resolv.conf"
 
@@ -28,23 +28,13 @@ def gateway():
 def gateway_of(line, byteorder):
     """The gateway in one *line* of /proc/net/route, None if it is no default route through one.
 
-    Fields: interface, destination, gateway, flags, three counters, mask, … The kernel prints
-    addresses as numbers of the machine's *byteorder*, "little" or "big".
+    *byteorder*: the machine's, "little" or "big".
     """
-    fields = line.split()
+    route = route_of(line, byteorder)
     # The mask as well: VPNs set a route to 0.0.0.0/1.
-    if len(fields) < 8 or fields[1] != "00000000" or fields[7] != "00000000":
+    if route is None or route.network or route.mask or not route.flags & GATEWAY:
         return None
-    try:
-        flags = int(fields[3], 16)
-        address = list(bytes.fromhex(fields[2]))
-    except ValueError:
-        return None
-    if len(address) != 4 or not flags & _GATEWAY:
-        return None
-    if byteorder == "little":
-        address.reverse()
-    return "%d.%d.%d.%d" % tuple(address)
+    return text_of(route.gateway)
 
 
 def on_segment(address):
@@ -62,7 +52,7 @@ def direct(lines, address, byteorder):
     None if there is no route.
     """
     best = _best(lines, address, byteorder)
-    return None if best is None else not best.flags & (_GATEWAY | _REJECT)
+    return None if best is None else not best.flags & (GATEWAY | REJECT)
 
 
 def gateway_towards(destination):
@@ -84,7 +74,7 @@ def gateway_towards(destination):
 def gateway_on_route(lines, address, byteorder):
     """The gateway of the route that the *lines* of /proc/net/route have for *address*, or None."""
     best = _best(lines, address, byteorder)
-    if best is None or best.flags & _REJECT or not best.flags & _GATEWAY:
+    if best is None or best.flags & REJECT or not best.flags & GATEWAY:
         return None
     return text_of(best.gateway)
 
@@ -107,16 +97,17 @@ def source_towards(destination, gateway):
 def own_on_segment(lines, neighbour, own, byteorder):
     """The one address of *own* on the segment of *neighbour* by the *lines* of /proc/net/route."""
     best = _best(lines, neighbour, byteorder)
-    if best is None or best.flags & (_GATEWAY | _REJECT):
+    if best is None or best.flags & (GATEWAY | REJECT):
         return None
     there = [one for one in own if number_of(one) & best.mask == best.network]
     return there[0] if len(there) == 1 else None
 
 
-class _Route:
+class Route:
     """``network``, ``mask`` and ``gateway`` are numbers."""
 
-    def __init__(self, network, gateway, flags, metric, mask):
+    def __init__(self, interface, network, gateway, flags, metric, mask):
+        self.interface = interface
         self.network = network
         self.gateway = gateway
         self.flags = flags
@@ -125,12 +116,12 @@ class _Route:
 
 
 def _best(lines, address, byteorder):
-    """The _Route for *address*: of several that cover it the one with the longest prefix, then
+    """The Route for *address*: of several that cover it the one with the longest prefix, then
     the one with the lowest metric. None if none does."""
     wanted = number_of(address)
     best = rank = None
     for line in lines:
-        route = _route(line, byteorder)
+        route = route_of(line, byteorder)
         if route is None or wanted is None or wanted & route.mask != route.network:
             continue
         found = (bin(route.mask).count("1"), -route.metric)
@@ -139,8 +130,12 @@ def _best(lines, address, byteorder):
     return best
 
 
-def _route(line, byteorder):
-    """The _Route of one *line*, None if it is no route that is up."""
+def route_of(line, byteorder):
+    """The Route of one *line* of /proc/net/route, None if it is no route that is up.
+
+    Fields: interface, destination, gateway, flags, three counters, mask, … The kernel prints
+    addresses as numbers of the machine's *byteorder*, "little" or "big".
+    """
     fields = line.split()
     if len(fields) < 8:
         return None
@@ -149,7 +144,7 @@ def _route(line, byteorder):
         flags, metric = int(fields[3], 16), int(fields[6])
     except ValueError:
         return None
-    return _Route(network, gateway, flags, metric, mask) if flags & _UP else None
+    return Route(fields[0], network, gateway, flags, metric, mask) if flags & _UP else None
 
 
 def _number(text, byteorder):

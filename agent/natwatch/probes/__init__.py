@@ -12,10 +12,14 @@ is a number of the engine's own that stands for one UDP socket (a new number: a 
                                         an IP TTL as a fourth where the system's will not do
     take_results() -> list              what was found, dicts
     done                                True once nothing more will come
+    stop(now)                           end before the end, without a result: nothing is left
+                                        waiting, here or at the far end; sends may follow
+    counters                            what came otherwise than it should, {name: number}
 
 and may have
 
     opened(flow, port)                  the flow's socket was opened on this local port
     local_port(flow) -> int or None     which local port it must have; None: any that is fresh
     unsent(flow, error)                 the system refused to send (an errno): no NAT's fault
+    progress(now) -> dict               for people who wait: see the engine
 """

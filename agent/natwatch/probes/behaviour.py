@@ -55,8 +55,8 @@ class Behaviour:
         sends = []
         for index in range(self._present + 1):
             first = index * _STRIDE
-            for flow, data, destination in self._engines[index].take_sends():
-                sends.append((first + flow, data, destination))
+            for send in self._engines[index].take_sends():
+                sends.append((first + send[0],) + tuple(send[1:]))
         return sends
 
     def take_results(self):

@@ -1,7 +1,7 @@
 """What the engines that ask teeth have in common: the calls of the loop, and the result's form."""
 
 from natwatch.probes.bracket import counts, difference
-from natwatch.probes.teeth import Teeth
+from natwatch.probes.teeth import COPY_SPAN, PAUSE, Teeth
 
 
 class Engine:
@@ -43,6 +43,12 @@ class Engine:
     def take_results(self):
         results, self._results = self._results, []
         return results
+
+    def _left(self, now):
+        """ms until all open teeth are pushed to, at most, set-ups to come included."""
+        set_up = PAUSE + COPY_SPAN
+        waiting = self.teeth.waiting()
+        return max([0] + [set_up + t.ask if t.due is None else t.due - now for t in waiting])
 
     def _progress(self, now):
         """Called after anything may have happened to a tooth."""

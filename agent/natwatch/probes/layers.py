@@ -21,7 +21,7 @@ timer above an outer one shows from the reflector's side only (docs/method.md).
 
 from natwatch.probes.bracket import FLOOR, geometric, linear, weigh
 from natwatch.probes.engine import Engine
-from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, UNKNOWN, Partly
+from natwatch.probes.teeth import ALIVE, EXPIRED, UNKNOWN, Partly
 
 COMB, ISOLATE, TRACE, DONE = "comb", "layers", "trace", "done"
 OPEN, FOUND, CLEAR, ODD, SPENT = "open", "found", "clear", "odd", "spent"  # states of a stretch
@@ -112,7 +112,16 @@ class Layers(Engine):
 
     *limit* (ms), *bindings* and *pace* are Lifetime's. *path* is the result of probes.path.Path.
     *bracket*: the line's own lifetime, (lo, hi) ms, if it is known. *shortest*: stop as soon as it
-    is known which box has that. The one result is a dict, see docs/telemetry.md.
+    is known which box has that.
+
+    The one result is a dict: ``class``, ``state``, ``port``; ``line``: [lo, hi] in s of the binding
+    that nothing refreshes, hi None: nothing died, or None: not known; ``nats``: boxes that forget,
+    from here outward, {"first", "last": hops; "lo", "hi": s; "alive", "expired", "refuted": teeth};
+    ``clear``: stretches where nothing died, {"first", "last", "beyond": s survived};
+    ``hidden``: those of which nothing can be known; ``outermost`` and ``hops`` as in *path*;
+    ``complete``: every hop up to the outermost box is accounted for; ``reason`` or None; what it
+    cost: ``seconds``, ``bindings``, ``at_once``, ``bytes``. Which boxes those are, and what else is
+    known of them, is diagnosis.layers' to say.
     """
 
     def __init__(self, session, state, limit, bindings, pace, path, bracket=None, shortest=False):
@@ -145,8 +154,7 @@ class Layers(Engine):
     def progress(self, now):
         """What goes on: phase, longest silence survived (ms), open teeth, ms left at most."""
         waiting = self.teeth.waiting()
-        set_up = PAUSE + COPY_SPAN
-        left = max([0] + [set_up + t.ask if t.due is None else t.due - now for t in waiting])
+        left = self._left(now)
         alive = max([0] + [weigh(row.spent).lo for row in self._rows.values()])
         if self.phase == COMB:
             left += 2 * max([alive] + [tooth.ask for tooth in waiting])

@@ -22,7 +22,7 @@ The whole costs less than five lifetimes, which is why the push comes half-way a
 
 from natwatch.probes.bracket import FLOOR, geometric, linear, weigh
 from natwatch.probes.engine import Engine
-from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, PAUSE, STREAM, UNKNOWN, Teeth
+from natwatch.probes.teeth import ALIVE, COPY_SPAN, EXPIRED, STREAM, UNKNOWN, Teeth
 
 REFRESHED = "refreshed"
 LONGEST = 890000  # ms: the reflector pushes after 900 s at the latest
@@ -102,8 +102,7 @@ class Refreshed(Engine):
     def progress(self, now):
         """What goes on: phase, longest silence survived (ms), open teeth, ms left at most."""
         waiting = self.teeth.waiting()
-        set_up = PAUSE + COPY_SPAN
-        left = max([0] + [set_up + t.ask if t.due is None else t.due - now for t in waiting])
+        left = self._left(now)
         alive = weigh(self._spent).lo
         if self.phase == COMB:  # two combs may follow, of half as long again as the lifetime
             left += 3 * max([alive] + [tooth.ask for tooth in waiting])

@@ -11,6 +11,8 @@ A query has no EDNS (RFC 6891), which some home routers drop; an answer then has
 
 import struct
 
+from natwatch.wire.ip import ip_text
+
 A, CNAME, SRV = 1, 5, 33
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
@@ -158,7 +160,7 @@ def _unpack_value(data, kind, start, end):
     if kind == A:
         if end - start != 4:
             raise DnsError("value", "A: expected 4 bytes, found %d" % (end - start))
-        return "%d.%d.%d.%d" % tuple(data[start:end])
+        return ip_text(data[start:end])
     fixed = 6 if kind == SRV else 0
     # RFC 2782 forbids compression here; some servers compress all the same.
     target, after = _unpack_name(data, start + fixed)

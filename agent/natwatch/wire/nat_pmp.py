@@ -8,6 +8,8 @@ its result code at the same place.
 
 import struct
 
+from natwatch.wire.ip import ip_text
+
 PORT = 5351
 SUCCESS, UNSUPPORTED_VERSION, NOT_AUTHORIZED, NETWORK_FAILURE = 0, 1, 2, 3
 # Section 3.5.
@@ -61,4 +63,4 @@ def parse(data: bytes) -> Answer:
         return Answer(result, None)
     if len(data) < 12:
         raise NatPmpError("length", "expected 12 bytes, found %d" % len(data))
-    return Answer(result, "%d.%d.%d.%d" % tuple(data[8:12]))
+    return Answer(result, ip_text(data[8:12]))

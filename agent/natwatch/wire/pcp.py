@@ -7,6 +7,8 @@ written in 16 bytes, an IPv4 one as ::ffff:a.b.c.d (section 5).
 
 import struct
 
+from natwatch.wire.ip import ip_bytes, ip_text
+
 PORT = 5351
 SUCCESS, UNSUPP_VERSION, NOT_AUTHORIZED, NETWORK_FAILURE, ADDRESS_MISMATCH = 0, 1, 2, 7, 12
 NONCE_BYTES = 12
@@ -64,7 +66,7 @@ def map_request(nonce: bytes, source: str, lifetime: int) -> bytes:
 
     *nonce*: 12 bytes; only who knows them can change the mapping.
     """
-    address = bytes([int(part) for part in source.split(".")])
+    address = ip_bytes(source)
     head = struct.pack(">BBHI", _VERSION, _MAP, 0, lifetime) + _IPV4 + address
     body = struct.pack(_MAPPING, nonce, _UDP, 0, 0, _DISCARD, 0)
     return head + body + _IPV4 + bytes(4)
@@ -102,5 +104,5 @@ def parse(data: bytes) -> Answer:
     if (protocol, internal) != (_UDP, _DISCARD):
         raise PcpError("mapping", "expected UDP port 9, found %d port %d" % (protocol, internal))
     address = data[_HEADER + 20 : _HEADER + _BODY]
-    external = "%d.%d.%d.%d" % tuple(address[12:]) if address[:12] == _IPV4 else None
+    external = ip_text(address[12:]) if address[:12] == _IPV4 else None
     return Answer(result, nonce, lifetime, external)

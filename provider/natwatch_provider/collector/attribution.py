@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from natwatch.diagnosis import attribution
+from natwatch.diagnosis.boxes import STATES
 from natwatch_provider.store import reports
 from natwatch_provider.store.alerts import Evidence
 from natwatch_provider.store.keys import context_of
@@ -41,7 +42,7 @@ def find(
         return None
     told = _told(connection, device)
     for one in [worst, *everything]:
-        if one.key.port_class == "udp/sip" and one.key.state in attribution.STATES:
+        if one.key.port_class == "udp/sip" and one.key.state in STATES:
             box = _box(one, [report for report in told if report.context == one.key.context])
             if box is not None:
                 return box

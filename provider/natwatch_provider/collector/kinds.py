@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from natwatch.diagnosis.boxes import STATES as STATES_OF_LAYERS
+
 from .fields import Fields
 
 CLASSES = ("udp/sip", "udp/stun", "udp/rtp")
@@ -19,7 +21,6 @@ FATES = ("arrives", "altered", "lost", "unknown")  # of a kind of keepalive on i
 MARGINS = ("good", "thin", "none", "unknown")
 BOUNDS = ("replied", "oneway")
 VERDICTS = ("ready", "findings", "unknown")
-STATES_OF_LAYERS = ("stream", "replied")
 STATES_OF_REQUIREMENTS = ("met", "not met", "noted", "not measured")
 
 SENTENCE = 512  # characters; a line of advice or of a difference
@@ -236,7 +237,7 @@ def _layers(fields: Fields) -> None:
     fields.count_or_none("count", FARTHEST)
     for piece in fields.objects("evidence", MANY):
         piece.text("source", WORD)
-        piece.text_or_none("says", WORD)
+        piece.text("says", WORD)
         piece.text_or_none("name", 2 * WORD)
         piece.object_or_none("values")
     fields.flag_or_none("agree")

@@ -8,7 +8,8 @@ import base64
 import hmac
 import struct
 
-from natwatch.wire.stun import STALE_NONCE, WRONG_ADDRESS, ip_bytes
+from natwatch.wire.ip import ip_bytes
+from natwatch.wire.stun import STALE_NONCE, WRONG_ADDRESS
 
 GOOD = 0  # the outcome UNSEEN means "nothing wrong" here: no hold was refused
 LIFETIME = 120  # seconds

@@ -5,6 +5,8 @@ promise to the collector: what is committed survives a power cut, because only t
 device forget it.
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_S = 5  # how long SQLite waits for another writer before it says "locked"
+_BUSY_POLL_S = 0.02
 _UPGRADE_LOCK = 0x6E617477  # "natw": one collector at a time upgrades a PostgreSQL schema
 
 
@@ -116,7 +119,8 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin below, not where sqlite3 guesses
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -127,6 +131,25 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Let *connection*, a sqlite3 one, write ahead; a new file is changed to that for good.
+
+    Here SQLite does not wait for another writer: it reads the file's version first, and whoever
+    reads already is told "locked" at once. Of two collectors that start on one empty file the
+    second would end so.
+    """
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= deadline:
+                raise
+            time.sleep(_BUSY_POLL_S)
 
 
 def _postgresql(url: URL) -> Engine:
