@@ -151,8 +151,10 @@ def layers(target, limit, language):
         return "%s: %s" % (told[-1][1], telling.progress(slowest.progress(now)))
 
     found = measure(session, engines + [Evidence(session.endpoint, port.random)], describe)
-    if found is None:
-        return Outcome(None, trouble=session.trouble)
+    if found is None or session.boot is None:
+        # It never answered: what the router says of itself alone is no answer to the question.
+        silence = "no answer from the reflector at %s port %d" % session.endpoint
+        return Outcome(None, trouble=session.trouble or silence)
     measured = {STREAM: found[0], REPLIED: found[1]}
     local = network.address_towards(target[0])
     where = addressing(local, network.gateway(), session.mapped and session.mapped[0], PRIVATE)
