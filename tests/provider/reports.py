@@ -215,6 +215,7 @@ LATEST: dict[str, dict[str, Any]] = {
             {"source": "timers", "says": "two", "name": "timers", "values": {"hops": [1, 3]}},
             {"source": "upnp", "says": "at least two"},
             {"source": "pcp", "says": None},
+            {"source": "icmp", "says": "nothing"},
         ],
         "agree": True,
         "reason": None,
