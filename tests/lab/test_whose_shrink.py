@@ -14,7 +14,7 @@ NAMES = {
     ("router", "cpython"): f"the customer's router (hop 1, {MANUFACTURER} {MODEL})",
     ("router", "micropython"): "the customer's router (hop 1)",
     ("carrier", "cpython"): "the carrier's NAT (hop 2)",
-    ("carrier", "micropython"): "the second NAT, in front of the router (hop 2)",
+    ("carrier", "micropython"): "a NAT in front of the router (hop 2)",
 }
 
 

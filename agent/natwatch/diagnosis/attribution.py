@@ -10,7 +10,7 @@ _OWNERS = {
     "firewall": "the firewall",
     "router": "the customer's router",
     "carrier": "the carrier's NAT",
-    "outer": "the second NAT, in front of the router",
+    "outer": "a NAT in front of the router",
 }
 _SLACK = 0.05  # of a lifetime, a second at least: two measurements of one timer agree within it
 
