@@ -103,6 +103,12 @@ def test_a_public_address_is_not_called_outer_in_russian():
     assert "публичный («белый») адрес" in steps_told and "внешний адрес" not in steps_told
 
 
+def test_the_figures_beside_the_bars_are_larger_on_a_telephone():
+    """The drawing shrinks to its width: 14 px were 8 there."""
+    text = page(of_layers(ONE, None), PROFILE, "en")
+    assert '<svg class="bars"' in text and ".bars text { font-size: 16px }" in text
+
+
 def places(text):
     """The picture's places and links, [(class, what is in it), …], from the page's *text*."""
     parts = text.split('<div class="')[1:]
