@@ -1,6 +1,7 @@
 """The boxes on the way in the check's report: findings, advice, facts and the picture."""
 
-from test_combine import BARE, BEHIND_CARRIER, INNER_SHORT, ONE, OUTER_SHORT, both
+from test_combine import BARE, BEHIND_CARRIER, INNER_SHORT, ONE, OUTER_SHORT, both, box
+from test_combine import result as heard_of
 from test_combine import told as heard
 from test_findings import PROFILE, alg, codes, media, of_layers, state, told, way
 
@@ -36,6 +37,20 @@ def test_the_short_box_is_named_and_only_its_owner_is_sent_for():
         assert "%(" not in text + "\n".join(lines(result, PROFILE, "ru"))
     result = of_layers(ONE, None, short=True, place=BEHIND_CARRIER)
     assert "carrier timer" in steps(result), steps(result)
+
+
+def test_every_box_that_is_too_short_is_to_be_mended():
+    """With the first alone, or one of two that are alike, the line stays as short."""
+    shared = heard(upnp="100.64.7.2")
+    for carrier, guilty in ((box(2, 2, 14.5, 15.5), 2), (box(2, 2, 17.5, 18.5), 2),
+                            (box(2, 2, 59.5, 60.5), 1)):  # fmt: skip
+        found = of_layers(both(heard_of([box(1, 1, 14.4, 15.4), carrier])), shared, short=True)
+        expected = ["layers.router.short", "layers.carrier.short"][:guilty]
+        assert [c for c in codes(found) if "layers" in c and "short" in c] == expected, codes(found)
+        assert steps(found)[:guilty] == ["router timer", "carrier timer too"][:guilty]
+        text = "\n".join(lines(found, PROFILE, "en"))
+        assert "as it is" not in text, text
+        assert page(found, PROFILE, "ru").count("<code>layers.carrier.short</code>") == guilty - 1
 
 
 def test_two_nats_that_keep_bindings_long_enough_are_left_alone():

@@ -96,7 +96,11 @@ def advised_steps(found, advice, longest, nats=None):
 def _of_timers(found):
     """Which box to mend, or to have mended."""
     short = [finding for finding in found if finding["code"] in _OF_TIMERS]
-    return [_step("R6", _OF_TIMERS[one["code"]], **one["evidence"]) for one in short]
+    short.sort(key=lambda finding: finding["evidence"]["box"]["first"])
+    names = [_OF_TIMERS[finding["code"]] for finding in short]
+    if "router timer" in names:
+        names = [name.replace("carrier timer", "carrier timer too") for name in names]
+    return [_step("R6", name, **one["evidence"]) for name, one in zip(names, short)]
 
 
 def _forwarding(found, nats):

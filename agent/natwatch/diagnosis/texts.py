@@ -160,10 +160,10 @@ FINDINGS = {
         "Слишком рано забывает сторона клиента: %(box)s через %(lifetime)s (%(state)s)%(others)s.",
     ),
     "layers.carrier.short": (
-        "It is the access provider that forgets too soon, not the customer's router: %(box)s after"
-        " %(lifetime)s (%(state)s)%(others)s.",
-        "Слишком рано забывает провайдер доступа, а не маршрутизатор клиента: %(box)s через"
-        " %(lifetime)s (%(state)s)%(others)s.",
+        "It is the access provider's side that forgets too soon: %(box)s after %(lifetime)s"
+        " (%(state)s)%(others)s.",
+        "Слишком рано забывает сторона провайдера доступа: %(box)s через %(lifetime)s"
+        " (%(state)s)%(others)s.",
     ),
     "layers.outer.short": (
         "It is not the first router that forgets too soon: %(box)s after %(lifetime)s"
@@ -336,6 +336,12 @@ ADVICE = {
         " %(lifetime)s%(others)s. RFC 4787 wants at least 120 s.",
         "Маршрутизатор клиента менять не нужно, обратитесь к провайдеру доступа: %(box)s забывает"
         " через %(lifetime)s%(others)s. RFC 4787 требует не менее 120 с.",
+    ),
+    "carrier timer too": (
+        "That alone does not help. Tell the access provider as well: %(box)s forgets after"
+        " %(lifetime)s%(others)s. RFC 4787 wants at least 120 s.",
+        "Одного этого мало. Обратитесь и к провайдеру доступа: %(box)s забывает через"
+        " %(lifetime)s%(others)s. RFC 4787 требует не менее 120 с.",
     ),
     "outer timer": (
         "See whether a second router of the customer's stands in front of the first. If so raise"
