@@ -191,7 +191,9 @@ class Checkup:
             told = [telling.progress(engine.progress(now)) for engine in _slowest(running, now)]
             if not sweep.done:
                 told.append("voice ports: %d of %d answer (pass %d)" % sweep.progress(now))
-            return "; ".join(told) or "waiting for the last answers"
+            told = told or ["waiting for the last answers"]
+            # The time left is that of this part alone: nobody is to wait for its end in vain.
+            return "; ".join(told + ([] if self.quick else ["then, if one forgets, which box"]))
 
         try:
             self._measure(session, asked, describe)

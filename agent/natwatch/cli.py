@@ -55,7 +55,8 @@ lifetime   how long a binding lives; measure once, print, end
   --limit SECONDS      search no further than this (default 600)
 
 layers     which box forgets: how many NATs stand on the way, at which hop, and how long each
-           keeps a binding; what the router tells of itself by UPnP, NAT-PMP and PCP beside it.
+           keeps a binding that was answered once (replied) and one in use (stream); what the
+           router tells of itself by UPnP, NAT-PMP and PCP beside it.
            Takes two to four times as long as the longest-keeping box, or about four minutes
            where a router on the way translates nothing
   --limit SECONDS      search no further than this (default 600)

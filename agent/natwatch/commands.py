@@ -155,8 +155,10 @@ def layers(target, limit, language):
 
     asked = [Evidence(session.endpoint, port.random)] + engines
     found = measure(session, asked, describe)
-    if found is None:
-        return Outcome(None, trouble=session.trouble)
+    if found is None or session.boot is None:
+        # It never answered: what the router says of itself alone is no answer to the question.
+        silence = "no answer from the reflector at %s port %d" % session.endpoint
+        return Outcome(None, trouble=session.trouble or silence)
     measured = {STREAM: None, REPLIED: None}
     for engine, result in zip(engines, found[1:]):
         measured[engine.key[1]] = result

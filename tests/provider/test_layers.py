@@ -101,6 +101,19 @@ AFTERWARDS = (
         [told(4, {**BEFORE, "agree": False}), told(7, ROUTER)],
         NOW_ROUTER,
     ),
+    (
+        "another box outlasts the look",
+        [
+            told(
+                7,
+                {
+                    **ROUTER,
+                    "boxes": [ROUTER["boxes"][0], {**ROUTER["boxes"][1], "stream": [22.067, None]}],
+                },
+            )
+        ],
+        NOW_ROUTER.replace("119.0-120.2s", ">22s"),
+    ),
     ("before it was as short", [told(4, ROUTER), told(7, ROUTER)], NOW_ROUTER),
     (
         "one look that found nothing",

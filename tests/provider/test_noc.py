@@ -373,9 +373,21 @@ def test_boxes_that_are_not_all_known_or_in_dispute_are_said_to_be(
     page = " ".join(told.page(capsys).split())
     for text in (
         "there may be more: not every hop could be looked at",
-        "DISAGREE on how many there are: timers says two, upnp says at least two unknown: hop 2",
+        "DISAGREE on how many there are: timers says two, upnp says at least two unknown:",
+        "unknown: hop 2 hides",
     ):
         assert text in page
+
+
+def test_a_look_after_a_shrink_says_that_it_was_for_the_shortest_only(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after = {"class": "udp/sip", "state": "stream", "lo": 14.6, "hi": 15.4}
+    boxes = [{**LATEST["layers"]["boxes"][0], "stream": [22.067, None]}]
+    told.tell(latest_data("layers", complete=False, after=after, boxes=boxes), "layers")
+    page = " ".join(told.page(capsys).split())
+    assert "after a shrink only the shortest is looked for" in page and "not every hop" not in page
+    assert "over 22 s" in page, page
 
 
 def test_an_alert_names_its_box_on_the_page_in_the_table_and_in_json(

@@ -49,6 +49,16 @@ def measured(session, told, interrupted):
     return check.measured
 
 
+def test_the_time_left_for_the_lifetimes_is_not_told_as_all_of_it():
+    for quick, expected in ((False, True), (True, False)):
+        check = checkup.Checkup((ADDRESS, DEVICE, KEY), profile.check(_ENFORTA), _SITE, quick)
+        told = []
+        check._keys = lambda ports: []
+        check._measure = lambda session, asked, describe, told=told: told.append(describe(0))
+        check._ask_rest(checkup.Session(DEVICE, KEY, ADDRESS, checkup.port.random), [])
+        assert ("then, if one forgets, which box" in told[0]) is expected, told
+
+
 def test_what_was_measured_before_ctrl_c_is_kept():
     told = {"rtp": ("swept", 5), "media": (None, None), _KEY: ("a bracket", 7)}
     found = measured(Session(None, 6), told, True)

@@ -241,6 +241,17 @@ def test_without_the_way_back_nothing_is_claimed():
     assert result["reason"] == "how far away the reflector is could not be measured"
 
 
+def test_a_blocked_sip_port_is_named_as_what_hides_the_boxes():
+    line = Line([box(30), box(60)])
+    outbound = line.world.nat.outbound
+    line.world.nat.outbound = lambda inner, destination, now, ttl=64: (
+        None if destination[1] == 5060 else outbound(inner, destination, now, ttl)
+    )
+    result = line.layers()
+    assert result["nats"] == [] and result["line"] is None and not result["complete"]
+    assert "no answer to the set-up at port 5060; a firewall may block it" in result["reason"]
+
+
 def test_the_reflector_that_restarts_costs_teeth_but_no_truth():
     line = Line([box(30), box(60)])
 

@@ -340,5 +340,6 @@ def _of_bindings(found, measured, profile):
 def _of_layers(found, measured, profile):
     short = [finding for finding in found if finding["code"] == "nat.binding.short"]
     advice = advised(measured["lifetimes"], profile)
-    for code, evidence in layers.judge(measured["layers"], advice, bool(short)):
+    usual = profile["keepalive_s"]["default"]
+    for code, evidence in layers.judge(measured["layers"], advice, bool(short), usual):
         _add(found, code, **evidence)

@@ -71,11 +71,11 @@ def nats(combined):
     return sources.joint(spans) if spans else None
 
 
-def judge(combined, advice, lost):
+def judge(combined, advice, lost, usual=None):
     """[(code, evidence), …] for diagnosis.findings.
 
     *advice* is that on keepalives; *lost*: no keepalive of the profile, or not the usual one,
-    holds the binding.
+    holds the binding; *usual*: the usual one, s.
     """
     if combined is None:
         return []
@@ -91,6 +91,12 @@ def judge(combined, advice, lost):
         elif len(combined["boxes"]) > 1:
             found.append(("layers.shorter", _compared(combined, index, state)))
         shown.append(index)
+    for state in ("replied", "stream"):
+        for index in _guilty_too(combined["boxes"], state, advice, usual) if lost else []:
+            if index not in shown:
+                code = "layers.%s.short" % combined["boxes"][index]["owner"]
+                found.append((code, _compared(combined, index, state)))
+                shown.append(index)
     number = nats(combined)
     if number is not None and number[0] > 1:
         evidence = {"least": number[0], "most": number[1], "outer": _outer(combined)}
@@ -100,6 +106,23 @@ def judge(combined, advice, lost):
         speaking = [pair for pair in told if pair[1] != sources.NOTHING]
         found.append(("layers.disagree", {"evidence": speaking}))
     return found
+
+
+def _guilty_too(boxes, state, advice, usual):
+    """The indices of all boxes that forget too soon in *state*: mending the first alone, or one of
+    two that are alike, leaves the line as short as the others."""
+    first = shortest(boxes, state)
+    if advice["hi"] is None or not [i for i in first if boxes[i][state][0] < advice["hi"]]:
+        return []
+    ended = [i for i, one in enumerate(boxes) if one[state] is not None and one[state][1]]
+    return [
+        i
+        for i in ended
+        if boxes[i]["owner"] != FIREWALL
+        and (
+            (i in first and boxes[i][state][0] < advice["hi"]) or boxes[i][state][1] <= (usual or 0)
+        )
+    ]
 
 
 def _name(boxes, evidence, addressing, own_router, complete):

@@ -3,7 +3,7 @@
 from natwatch.diagnosis import sources, texts
 from natwatch.diagnosis.boxes import STATES, shortest
 from natwatch.diagnosis.layers import FIREWALL, judge, nats
-from natwatch.diagnosis.layers_texts import EVIDENCE, LAYERS, SOURCES
+from natwatch.diagnosis.layers_texts import EVIDENCE, LAYERS, PROTOCOLS, SOURCES
 from natwatch.diagnosis.texts import bracket_text, say
 from natwatch.document import plain
 
@@ -82,8 +82,12 @@ def box_line(box, language):
 
 
 def figures_of(box, language):
-    """[stream 29.4-30.6 s, …, outer address 100.64.7.2]: what is known of a box."""
-    parts = ["%s %s" % (state, _seconds(box[state], language)) for state in STATES if box[state]]
+    """[forgets after 29.4-30.6 s (stream), …, outer address 100.64.7.2]: what is known of a box."""
+    parts = []
+    for state in STATES:
+        if box[state]:
+            name = "keeps" if box[state][1] is None else "forgets"
+            parts.append(say(LAYERS, name, language) % (_seconds(box[state], language), state))
     if box["address"] is not None:
         parts.append("%s %s" % (say(LAYERS, "outside", language), box["address"]))
     return parts
@@ -94,8 +98,8 @@ def stretch_text(stretch, language):
     return "%s: %s" % (hops_text(stretch, language), _what_of(stretch, language))
 
 
-def evidence_text(piece, language):
-    """One piece of evidence as a sentence with its figures."""
+def evidence_text(piece, language, others=()):
+    """One piece of evidence as a sentence with its figures; *others*: sources that say the same."""
     values = dict(piece["values"])
     for name in values:
         if values[name] is None:
@@ -108,10 +112,10 @@ def evidence_text(piece, language):
         counts = values["counts"]
         values["counts"] = ", ".join(["%s %d" % (s, counts[s]) for s in STATES if s in counts])
     text = say(EVIDENCE, piece["name"], language, values)
-    source = say(SOURCES, piece["source"], language)
+    source = ", ".join([say(SOURCES, piece["source"], language)] + [PROTOCOLS[o] for o in others])
     if piece["says"] == sources.NOTHING:
         return "%s: %s" % (source, text)
-    return "%s: %s: %s" % (source, count_text(piece["says"], language), text)
+    return "%s: %s; %s" % (source, count_text(piece["says"], language), text)
 
 
 def shown(evidence, language):
@@ -139,10 +143,24 @@ def shown(evidence, language):
 
 
 def _evidence(combined, language):
-    told = [evidence_text(piece, language) for piece in combined["evidence"]]
+    alike = []  # [(piece, other sources that say just this), …]
+    for piece in combined["evidence"]:
+        if alike and piece["source"] in PROTOCOLS and _same(alike[-1][0], piece):
+            alike[-1][1].append(piece["source"])
+        else:
+            alike.append((piece, []))
+    told = [evidence_text(piece, language, others) for piece, others in alike]
+    if told:
+        told = [say(LAYERS, "sources", language)] + told
     if combined["reason"] is not None:
         told.append(say(LAYERS, "reason", language) % combined["reason"])
     return told
+
+
+def _same(one, other):
+    return one["source"] in PROTOCOLS and not [
+        name for name in ("says", "name", "values") if one[name] != other[name]
+    ]
 
 
 def _table(combined, language):

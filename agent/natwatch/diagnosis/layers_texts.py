@@ -19,22 +19,27 @@ LAYERS = {
     "outside": ("outer address", "внешний адрес"),
     "clear": ("no box that forgets within %.0f s", "забывающих раньше %.0f с нет"),
     "hidden": ("could not be known", "узнать не удалось"),
+    "forgets": ("forgets after %s (%s)", "забывает через %s (%s)"),
+    "keeps": ("keeps for %s (%s)", "хранит %s (%s)"),
     "first": ("forgets first", "забывает первым"),
     "equal": (
         "In state %s no box forgets before the others.",
         "В состоянии %s ни одно устройство не забывает раньше других.",
     ),
+    "sources": ("How many there are, by each source:", "Сколько их, по каждому источнику:"),
     "reason": ("Not everything is known: %s", "Известно не всё: %s"),
 }
 SOURCES = {
     "timers": ("Timers", "Тайм-ауты"),
-    "punch": ("Hole punching with a small TTL", "Пробивание с малым TTL"),
+    "punch": ("Hole punching with a small TTL", "Пробивка NAT с малым TTL"),
     "addresses": ("Addresses", "Адреса"),
     "upnp": ("The router by UPnP", "Маршрутизатор по UPnP"),
     "nat_pmp": ("The router by NAT-PMP", "Маршрутизатор по NAT-PMP"),
     "pcp": ("The router by PCP", "Маршрутизатор по PCP"),
     "icmp": ("Addresses of the hops (ICMP)", "Адреса узлов (ICMP)"),
 }
+# Where several of these say the same it is told once.
+PROTOCOLS = {"upnp": "UPnP", "nat_pmp": "NAT-PMP", "pcp": "PCP"}
 # What diagnosis.sources has as the name of a piece of evidence.
 EVIDENCE = {
     "timers": ("boxes with a timer at hop %(hops)s", "устройства с тайм-аутом, узел %(hops)s"),

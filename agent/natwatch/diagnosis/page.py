@@ -32,6 +32,7 @@ td { padding: .15em .6em .15em 0; vertical-align: top }
 .link { border-left: 3px solid #57606a; margin-left: 1.3em; padding-left: .8em; min-height: .9em;
         color: #57606a; font-size: .85em } .unknown { border-left-style: dotted; min-height: 1.8em }
 li { margin: .3em 0 } code { color: #57606a; font-size: .85em } svg { width: 100%; height: auto }
+.bars { overflow: visible } @media (max-width: 480px) { .bars text { font-size: 16px } }
 """
 _WIDTH = 640  # of the drawings
 _LONGEST = 0.58  # share of the width that the axis of the bars takes; names left, figures right
@@ -299,11 +300,11 @@ def _bars(result, limits, language):
     drawn.append(
         _label(left + scale * limits["min"], 26 * len(known) + 16, escape(text), "start", 12)
     )
-    return [_heading("lifetimes", language), _svg(26 * len(known) + 26, drawn)]
+    return [_heading("lifetimes", language), _svg(26 * len(known) + 26, drawn, "bars")]
 
 
-def _svg(height, drawn):
-    start = '<svg viewBox="0 0 %d %d" font-family="sans-serif">' % (_WIDTH, height)
+def _svg(height, drawn, kind=""):
+    start = '<svg class="%s" viewBox="0 0 %d %d" font-family="sans-serif">' % (kind, _WIDTH, height)
     return start + "".join(drawn) + "</svg>"
 
 

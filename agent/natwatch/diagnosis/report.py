@@ -82,8 +82,8 @@ def advised_steps(found, advice, longest, nats=None):
     if [code for code in codes if code in _OF_ALG]:
         steps.append(_step("R5", "alg"))
     if unreachable:
-        several = "layers.several" in codes
-        steps.append(_step("R8", "forward all several" if several else "forward all"))
+        ending = {None: "", layers.CARRIERS: " carrier"}.get(_in_front(found), " several")
+        steps.append(_step("R8", "forward all" + ending))
     if "forward.other" in codes:
         steps.append(_step("R8", "forward wrong"))
     if "line.fragments" in codes:
@@ -96,17 +96,26 @@ def advised_steps(found, advice, longest, nats=None):
 def _of_timers(found):
     """Which box to mend, or to have mended."""
     short = [finding for finding in found if finding["code"] in _OF_TIMERS]
-    return [_step("R6", _OF_TIMERS[one["code"]], **one["evidence"]) for one in short]
+    short.sort(key=lambda finding: finding["evidence"]["box"]["first"])
+    names = [_OF_TIMERS[finding["code"]] for finding in short]
+    if "router timer" in names:
+        names = [name.replace("carrier timer", "carrier timer too") for name in names]
+    return [_step("R6", name, **one["evidence"]) for name, one in zip(names, short)]
 
 
 def _forwarding(found, nats):
     """Where the port is to be forwarded; on the customer's router alone only if no other NAT is
     in front of it."""
-    several = [finding for finding in found if finding["code"] == "layers.several"]
-    if several:
-        whose = "carrier" if several[0]["evidence"]["outer"] == layers.CARRIERS else "outer"
-        return _step("R7d", "forwarding " + whose)
+    whose = _in_front(found)
+    if whose is not None:
+        return _step("R7d", "forwarding " + ("carrier" if whose == layers.CARRIERS else "outer"))
     return _step("R7d", "forwarding one" if nats == (1, 1) else "forwarding")
+
+
+def _in_front(found):
+    """Whose NAT is in front of the customer's router; None: none is known to be."""
+    several = [finding for finding in found if finding["code"] == "layers.several"]
+    return several[0]["evidence"]["outer"] if several else None
 
 
 _OF_TIMERS = {

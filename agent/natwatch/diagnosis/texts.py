@@ -98,7 +98,7 @@ FINDINGS = {
     ),
     "nat.none": (
         "There is no NAT: %(address)s is the public address itself.",
-        "NAT отсутствует: %(address)s — это и есть внешний адрес.",
+        "NAT отсутствует: %(address)s — это и есть публичный адрес.",
     ),
     "nat.ports.changed": (
         "The NAT changes port numbers (%(kept)d of %(of)d kept).",
@@ -160,10 +160,10 @@ FINDINGS = {
         "Слишком рано забывает сторона клиента: %(box)s через %(lifetime)s (%(state)s)%(others)s.",
     ),
     "layers.carrier.short": (
-        "It is the access provider that forgets too soon, not the customer's router: %(box)s after"
-        " %(lifetime)s (%(state)s)%(others)s.",
-        "Слишком рано забывает провайдер доступа, а не маршрутизатор клиента: %(box)s через"
-        " %(lifetime)s (%(state)s)%(others)s.",
+        "It is the access provider's side that forgets too soon: %(box)s after %(lifetime)s"
+        " (%(state)s)%(others)s.",
+        "Слишком рано забывает сторона провайдера доступа: %(box)s через %(lifetime)s"
+        " (%(state)s)%(others)s.",
     ),
     "layers.outer.short": (
         "It is not the first router that forgets too soon: %(box)s after %(lifetime)s"
@@ -326,16 +326,22 @@ ADVICE = {
         "Keepalive не удержит привязку: установите Register Expires равным %(expires)d с.",
     ),
     "router timer": (
-        "Raise the UDP timeout in the customer's router, update or replace it: %(box)s forgets"
-        " after %(lifetime)s%(others)s.",
-        "Увеличьте тайм-аут UDP в маршрутизаторе клиента, обновите или замените его: %(box)s"
-        " забывает через %(lifetime)s%(others)s.",
+        "Raise the UDP timeout in the customer's router to 120 s or more (RFC 4787), update or"
+        " replace it: %(box)s forgets after %(lifetime)s%(others)s.",
+        "Увеличьте тайм-аут UDP в маршрутизаторе клиента до 120 с или больше (RFC 4787), обновите"
+        " или замените его: %(box)s забывает через %(lifetime)s%(others)s.",
     ),
     "carrier timer": (
         "Leave the customer's router as it is and tell the access provider: %(box)s forgets after"
         " %(lifetime)s%(others)s. RFC 4787 wants at least 120 s.",
         "Маршрутизатор клиента менять не нужно, обратитесь к провайдеру доступа: %(box)s забывает"
         " через %(lifetime)s%(others)s. RFC 4787 требует не менее 120 с.",
+    ),
+    "carrier timer too": (
+        "That alone does not help. Tell the access provider as well: %(box)s forgets after"
+        " %(lifetime)s%(others)s. RFC 4787 wants at least 120 s.",
+        "Одного этого мало. Обратитесь и к провайдеру доступа: %(box)s забывает через"
+        " %(lifetime)s%(others)s. RFC 4787 требует не менее 120 с.",
     ),
     "outer timer": (
         "See whether a second router of the customer's stands in front of the first. If so raise"
@@ -354,16 +360,24 @@ ADVICE = {
         " it. As a last resort have the access provider give the line a public address, then"
         " forward the SIP port in use to the phone.",
         "Проброс только на маршрутизаторе клиента не поможет: перед ним NAT провайдера. В крайнем"
-        " случае попросите у провайдера доступа внешний адрес, затем пробросьте используемый порт"
-        " SIP на телефон.",
+        " случае попросите у провайдера доступа публичный («белый») адрес, затем пробросьте"
+        " используемый порт SIP на телефон.",
     ),
     "forwarding outer": (
         "Forwarding on the customer's router alone will not help: another NAT is in front of it. As"
         " a last resort forward the SIP port in use in both, or ask the access provider for a"
         " public address if the outer one is the provider's.",
         "Проброс только на маршрутизаторе клиента не поможет: перед ним ещё один NAT. В крайнем"
-        " случае пробросьте используемый порт SIP на обоих или попросите внешний адрес, если"
-        " дальний NAT принадлежит провайдеру доступа.",
+        " случае пробросьте используемый порт SIP на обоих или попросите публичный («белый») адрес,"
+        " если дальний NAT принадлежит провайдеру доступа.",
+    ),
+    "forward all carrier": (
+        "If the NAT still misbehaves with the SIP server, forward all traffic from the operator's"
+        " network to the phone. That too needs a public address of the line's own. Then check"
+        " again: the report must say forward.works.",
+        "Если NAT всё же мешает работе с сервером SIP, пробросьте на телефон весь трафик из сети"
+        " оператора. Для этого линии тоже нужен собственный публичный адрес. Затем повторите"
+        " проверку: в отчёте должно быть forward.works.",
     ),
     "forward all several": (
         "If the NAT still misbehaves with the SIP server, all traffic from the operator's network"
@@ -410,7 +424,7 @@ TERMS = {
     "carrier": ("carrier's NAT", "NAT провайдера"),
     "link-local": ("link-local: no DHCP server", "link-local: нет сервера DHCP"),
     "loopback": ("loopback", "loopback"),
-    "public": ("public", "внешний"),
+    "public": ("public", "публичный"),
 }
 LEFT_OUT = {
     "ports": ("most voice ports (%(asked)d asked)", "большинство портов RTP (проверено %(asked)d)"),
@@ -427,7 +441,7 @@ FACTS = {
         "Keepalive каждые %d с или чаще удержит привязку",
     ),
     "no nat": ("NAT: none", "NAT: нет"),
-    "public": ("Public address: %(mapped)s", "Внешний адрес: %(mapped)s"),
+    "public": ("Public address: %(mapped)s", "Публичный адрес: %(mapped)s"),
     "nat": (
         "NAT: %(mapping)s mapping, %(filtering)s filtering",
         "NAT: отображение %(mapping)s, фильтрация %(filtering)s",
@@ -499,7 +513,7 @@ WORDS = {
     "keepalives": ("keepalives of %d to %d s", "keepalive от %d до %d с"),
     "place phone": ("phone and probe", "телефон и зонд"),
     "place router": ("router, NAT", "маршрутизатор, NAT"),
-    "place line": ("access provider", "провайдер доступа"),
+    "place line": ("access line", "линия доступа"),
     "place operator": ("operator", "оператор"),
     "way out": ("outward", "наружу"),
     "way in": ("inward", "внутрь"),

@@ -539,7 +539,10 @@ class Layers(Engine):
 
     def _reasons(self, row):
         reasons = sorted(set([tooth.reason for tooth in row.spent if tooth.reason]))
-        return "; ".join(reasons) or "no tooth was answered"
+        text = "; ".join(reasons) or "no tooth was answered"
+        if [tooth for tooth in row.spent if not tooth.mute] or not row.spent:
+            return text
+        return "%s at port %d; a firewall may block it" % (text, self.teeth.endpoint[1])
 
     def _tell_layers(self, now, reason=None):
         self._give_up_rest(now)

@@ -53,11 +53,17 @@ def cleared(number: int, device: str, key: Key, change: Change) -> str:
     )
 
 
+def tenths(low: float) -> float:
+    """*low* with one decimal and never more than it is: the silence that was waited for is not
+    exact to the millisecond."""
+    return int(low * 10 + 1e-6) / 10
+
+
 def seconds(low: float | None, high: float | None) -> str:
     """A bracket as ``39.6-40.4s``, ``>600s`` where nothing was found dead, or ``unknown``."""
     if low is None:
         return "unknown"
-    return f">{low:g}s" if high is None else f"{low:.1f}-{high:.1f}s"
+    return f">{tenths(low):g}s" if high is None else f"{low:.1f}-{high:.1f}s"
 
 
 def _meaning(worst: Evidence, keepalive: float) -> str:

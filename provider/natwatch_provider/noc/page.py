@@ -6,10 +6,11 @@ What was never reported is "not measured"; what was tried in vain is "unknown", 
 import textwrap
 from typing import Any, TextIO
 
-from natwatch.diagnosis import attribution, sources
+from natwatch.diagnosis import attribution
 from natwatch.diagnosis.boxes import STATES
 from natwatch.diagnosis.findings import CODES, NOT_MEASURED, NOT_MET, NOTE
 from natwatch.diagnosis.report import ranges_text
+from natwatch.diagnosis.sources import NOTHING
 from natwatch_provider.store.keys import context_of
 from natwatch_provider.store.overview import Row
 
@@ -186,10 +187,12 @@ def _layers(data: Row) -> list[Line]:
             if box.get(state) is not None:
                 shortest = ", the shortest" if data["short"].get(state) == index else ""
                 lines.append(f"  {state} {lifetime(*box[state])}{shortest}")
-    if not data["complete"]:
+    if data.get("after"):
+        lines.append("after a shrink only the shortest is looked for; all of them follow")
+    elif not data["complete"]:
         lines.append("there may be more: not every hop could be looked at")
     if data.get("agree") is False:
-        speaking = [one for one in data["evidence"] if one["says"] != sources.NOTHING]
+        speaking = [one for one in data["evidence"] if one.get("says") not in (None, NOTHING)]
         said = [f"{one['source']} says {one['says']}" for one in speaking]
         lines.append(f"DISAGREE on how many there are: {', '.join(said)}")
     if data.get("reason"):

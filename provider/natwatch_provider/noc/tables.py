@@ -3,6 +3,8 @@
 import time
 from typing import TextIO
 
+from natwatch_provider.collector.wording import tenths
+
 _COLOURS = {
     "critical": "31;1",
     "warning": "33",
@@ -30,7 +32,7 @@ def lifetime(low: float | None, high: float | None) -> str:
     """A bracket: ``39.6 to 40.4 s``, ``over 600 s``, ``unknown``."""
     if low is None:
         return "unknown"
-    return f"over {low:g} s" if high is None else f"{low:.1f} to {high:.1f} s"
+    return f"over {tenths(low):g} s" if high is None else f"{low:.1f} to {high:.1f} s"
 
 
 def percent(share: float) -> str:
