@@ -133,7 +133,8 @@ class Layers(Engine):
         self.shortest = shortest
         self.phase = None
         usable = bracket is not None and bracket[1] is not None and FLOOR <= bracket[0] < bracket[1]
-        self._known = self._line = bracket if usable else None
+        self._known = bracket if usable else None
+        self._line = bracket
         self._rows = {}  # comb -> Row
         self._bounds = {}  # boundary -> Row
         self._stretches = []
