@@ -18,8 +18,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The lab's tests first: they take a minute each, and one that begins last is waited for."""
-    items.sort(key=lambda item: item.get_closest_marker("lab") is None)
+    """The lab's tests first, and of them those with a time limit of their own: they take minutes,
+    and one that begins last is waited for."""
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        marked = [item.get_closest_marker(name) is None for name in ("lab", "timeout")]
+        return marked[0], marked[1]
+
+    items.sort(key=order)
 
 
 @pytest.hookimpl(tryfirst=True)
