@@ -21,7 +21,7 @@ demo: export KEEP := $(KEEP)
 demo: setup  ## the main job end to end in a lab; KEEP=1 stays up
 	@exec $(PYTHON) -m tests.lab.demo
 
-test: setup test-micropython test-cpython  ## every test, on both interpreters; 20 minutes
+test: setup test-micropython test-cpython  ## every test, on both interpreters; 16 minutes
 
 test-cpython: setup
 	$(PYTHON) -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 --durations 15 tests
@@ -46,7 +46,7 @@ bench-lifetime: setup  ## measured brackets, costs and times beside a doubling s
 bench-diagnosis: setup  ## what a check says of 26 lines whose truth is known, both interpreters
 	$(PYTHON) -m tests.bench.diagnosis
 
-bench-layers: setup  ## which box forgets: one to three NATs in a row, both interpreters; 20 minutes
+bench-layers: setup  ## which box forgets: one to three NATs in a row, both interpreters; 16 minutes
 	$(PYTHON) -m tests.bench.layers
 
 clean:  ## remove .venv, .cache and everything built
