@@ -160,6 +160,7 @@ def run(arguments):
     """natwatch run: the daemon."""
     # Imported here: one measurement needs none of it, and a router's memory is small.
     from natwatch.daemon import assembly
+    from natwatch.daemon.supervision import GaveUp
     from natwatch.diagnosis.profile import ProfileError
 
     path = options(arguments, {"--config": None})["--config"]
@@ -179,6 +180,9 @@ def run(arguments):
     except KeyboardInterrupt:
         say("stopping")
         return 0
+    except GaveUp as error:
+        say("ending, to be started again: %s" % error)
+        return 1
     finally:
         service.close()
 
