@@ -8,7 +8,9 @@ import json
 
 from natwatch import VERSION, port
 from natwatch.daemon import plan, telling
+from natwatch.daemon.clock import Clock
 from natwatch.daemon.findings import Findings
+from natwatch.daemon.health import Health
 from natwatch.daemon.loop import Loop
 from natwatch.daemon.supervision import GaveUp, Supervision, part_of
 from natwatch.daemon.surveys import Surveys
@@ -44,7 +46,9 @@ class Service:
         )
         self.supervision = Supervision(say)
         self.loop = Loop(self.session, self._raised)
-        self.findings = Findings(self.session, spool)
+        self.clock = Clock(self.session)
+        self.findings = Findings(self.session, spool, self.clock)
+        self.health = None  # until the start
         self.keys = [plan.Key(tuple(entry)) for entry in config["watch"]]
         every = config["check_every_s"] * 1000
         self.keys += [plan.Key(tuple(entry), every) for entry in config["check"]]
@@ -75,6 +79,9 @@ class Service:
             "natwatch %s on %s: device %s, reflector %s"
             % (VERSION, port.interpreter, self.config["device"], self.session.endpoint[0])
         )
+        every = self.config["health_every_s"] * 1000
+        kept = self.config.get("spool") or {"path": "."}
+        self.health = Health(every, kept["path"], now)
         self.loop.start(self.session, now)
         self._begin_resident(now)
         if self.link is not None:
@@ -90,8 +97,10 @@ class Service:
         for item, engine in list(self._running):
             self._guard(engine, self._look_after, item, engine, now)
         if self.resident is not None:
-            self._guard(self.resident, self._look_after_resident, now)
+            self._guard(self.resident, self._look_after_resident, self.resident, now)
         self.surveys.turn(now)
+        self._guard("clock", self.clock.look, now)
+        self._guard("health", self._tell_health, now)
         self._guard("service", self._say_trouble)
         for item, engine in list(self._running):
             self._guard(engine, self._say_progress, item, engine, now)
@@ -195,8 +204,8 @@ class Service:
         if engine.done:
             self._end(item, engine, now)
 
-    def _look_after_resident(self, now):
-        for result in self.resident.take_results():
+    def _look_after_resident(self, resident, now):
+        for result in resident.take_results():
             self._resident_item.failures = 0
             self._guard("report", self._tell_resident, result, now)
 
@@ -319,6 +328,12 @@ class Service:
     def _tell_resident(self, result, now):
         self.say(telling.resident(result))
         self.findings.report("resident", result, now)
+
+    def _tell_health(self, now):
+        if self.health is not None and self.health.due(now):
+            spool = self.findings.spool
+            data = self.health.data(self.clock, spool, self.counters(), now)
+            self.findings.report("health", data, now)
 
     def _tell_plan(self, now):
         data = plan.describe(
