@@ -162,6 +162,7 @@ def run(arguments):
     from natwatch.daemon import assembly
     from natwatch.daemon.supervision import GaveUp
     from natwatch.diagnosis.profile import ProfileError
+    from natwatch.port.notify import Notify
 
     path = options(arguments, {"--config": None})["--config"]
     if path is None:
@@ -173,10 +174,13 @@ def run(arguments):
     except ProfileError as error:
         raise UsageError("%s: field profile: %s" % (path, error))
     port.end_on_termination()
+    systemd = Notify()
     try:
         service.start()
+        systemd.ready(port.now())
         while True:
             service.turn()
+            systemd.turned(port.now())
     except KeyboardInterrupt:
         say("stopping")
         return 0
@@ -184,7 +188,9 @@ def run(arguments):
         say("ending, to be started again: %s" % error)
         return 1
     finally:
+        systemd.stopping()
         service.close()
+        systemd.close()
 
 
 def _number(text, name, low, high):

@@ -414,7 +414,7 @@ def test_what_a_platform_does_not_tell_of_its_health_is_left_out(
     rest = {"cpu_s": None, "temperature": None, "spool": spool, "clock": clock}
     told.tell(latest_data("health", **nothing, **rest), "health")
     page = " ".join(told.page(capsys).split())
-    assert "runs for unknown, machine for unknown clock: none, set 0 times" in page
+    assert "runs for unknown, machine for unknown 60 s clock: none, set 0 times lifetimes" in page
 
 
 def test_an_alert_names_its_box_on_the_page_in_the_table_and_in_json(
