@@ -179,6 +179,7 @@ _TOP = {
     "reach_every_s": (_integer(0, 604800), _EVERY, 900),
     "sweep_every_s": (_integer(0, 604800), _EVERY, 86400),
     "media_every_s": (_integer(0, 604800), _EVERY, 3600),
+    "health_every_s": (_integer(0, 604800), _EVERY, 3600),
 }
 _OPTIONAL_SECTIONS = ("tls", "budget", "resident", "keepalive", "adapter", "account")
 _ABSENT_SECTIONS = ("tls", "adapter", "account")  # None unless they are there

@@ -220,6 +220,18 @@ LATEST: dict[str, dict[str, Any]] = {
         "reason": None,
         "context": HOME,
     },
+    "health": {
+        "uptime": {"process": 7300.5, "machine": 864000.0},
+        "memory": {"rss": 24500000, "peak": 25100000},
+        "cpu_s": 31.4,
+        "temperature": 48.3,
+        "storage": {"free": 1200000000, "size": 7900000000},
+        "descriptors": 42,
+        "spool": {"waiting": 3, "bytes": None, "dropped": {"lifetime": 5}},
+        "clock": {"quality": "reflector", "offset": -86399.8, "jumps": 1},
+        "counters": {"raised_watch": 2, "send_error_101": 7},
+        "context": HOME,
+    },
 }
 
 
