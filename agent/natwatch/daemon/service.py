@@ -97,6 +97,7 @@ class Service:
             for result in self.resident.take_results():
                 self._tell_resident(result, now)
         self.surveys.turn(now)
+        self.findings.spool.turn(now)
         self._say_trouble()
         self._say_progress(now)
         if self.link is not None:
@@ -123,6 +124,7 @@ class Service:
         self.surveys.close()
         if self.link is not None:
             self.link.close()
+        self.findings.spool.close(port.now())
         self.loop.close()
 
     # What runs

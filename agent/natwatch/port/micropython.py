@@ -87,3 +87,14 @@ def accept_any_output():
 
 def end_on_termination():
     """MicroPython has no signal handlers: SIGTERM ends it at once, and the MQTT will tells."""
+
+
+def sync(file):
+    """Return when what was written to *file* is on the medium: flush() is fsync here."""
+    file.flush()
+
+
+def sync_folder(path):
+    """The same for the names in a folder, which opens like a file."""
+    with open(path) as folder:
+        folder.flush()
