@@ -32,8 +32,9 @@ class Memory:
 
     def append(self, name, data, new):
         if self.error is not None:
-            half = len(data) // 2 if self.error == 28 else 0
-            self.files[name] = self.files.get(name, b"") + bytes(data[:half])
+            if self.error == 28:
+                half = bytes(data[: len(data) // 2])
+                self.files[name] = self.files.get(name, b"") + half
             raise OSError(self.error, "")
         assert new == (name not in self.files)
         old = self.files.get(name, b"")
@@ -44,6 +45,8 @@ class Memory:
             self.log.append((name, bytes(data)))
 
     def remove(self, name):
+        if name not in self.files:
+            raise OSError(2, "")
         del self.files[name]
         self.wear += OVERHEAD
         if self.log is not None:
@@ -277,6 +280,32 @@ def test_full_it_drops_the_oldest_ordinary_reports_and_counts_them_for_ever():
     assert again.dropped == spool.dropped == {"health": 60 - len(left)}
 
 
+def test_a_week_of_reports_leaves_in_order_and_each_once():
+    folder = Memory()
+    spool = started(folder, BOOTS[0], 4194304)
+    for number in range(1500):
+        put(spool)
+        if number % 50 == 49:
+            assert spool.flush(0)
+    assert len(spool) == 1500
+    assert len(spool._waiting) + len(spool._backlog) <= 400
+    spool = started(folder, BOOTS[1], 4194304)
+    for _ in range(3):
+        put(spool)
+    sent = []
+    while len(spool):
+        batch = [telemetry.decode(spool.next(0)) for _ in range(min(20, len(spool)))]
+        sent += [(one.boot, one.seq) for one in batch]
+        for one in batch:
+            spool.acknowledge(one.boot, [(one.seq, one.seq)])
+    assert [name for name in sent if name[0] == BOOTS[0]] == [
+        (BOOTS[0], n + 1) for n in range(1500)
+    ]
+    assert sent.index((BOOTS[1], 3)) < 7  # the new ones do not wait for the old
+    assert spool.flush(0)
+    assert held(started(folder, BOOTS[2])) == {}
+
+
 def test_changes_alone_fill_no_more_than_their_half():
     folder = Memory()
     spool = started(folder, BOOTS[0])
@@ -301,6 +330,7 @@ def test_a_folder_that_fails_is_said_once_and_tried_again():
             spool.turn(now)
             now += 1000
         assert len(said) == 1 and str(error) in said[0]
+        assert len(folder.files) <= 1  # what a failed write began is not left behind
         tries = spool.counters()["spool_error_%d" % error]
         assert 2 <= tries <= 5
         assert sorted(held(spool)) == names
@@ -308,6 +338,21 @@ def test_a_folder_that_fails_is_said_once_and_tried_again():
         spool.turn(10**7)
         assert len(said) == 2
         assert sorted(held(started(folder, BOOTS[1]))) == names
+
+
+def test_a_disk_that_stays_full_costs_nothing_that_is_on_it():
+    folder = Memory()
+    spool = started(folder, BOOTS[0])
+    names = [put(spool, size=3000) for _ in range(5)]
+    assert spool.flush(0)
+    folder.error = 28
+    before = set(folder.files)
+    for hour in range(1, 50):
+        put(spool, size=5000)
+        spool.turn(hour * 4000000)
+        spool.turn(hour * 4000000 + FLUSH * 1000)
+    assert [name for name in names if name in held(spool)] == names
+    assert set(folder.files) == before
 
 
 def test_without_a_medium_memory_is_bounded():

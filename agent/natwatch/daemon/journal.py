@@ -16,7 +16,7 @@ PAGE = 4096
 # What a write costs beside its data, in pages. ext4's fsync of an append writes a descriptor, one
 # to three blocks of metadata and a commit block to its journal, and the metadata in place later.
 OVERHEAD = 8 * PAGE
-SEGMENT = 65536  # bytes; a router reads it whole at the start
+SEGMENT = 32768  # bytes; a router reads it whole at the start
 _DAY = 86400000
 _FIRST_PAUSE = 60000  # ms until a medium that failed is tried again; doubles
 _LAST_PAUSE = 3600000
@@ -31,16 +31,24 @@ def _pages(size):
     return (size + PAGE - 1) // PAGE * PAGE
 
 
-class Entry:
-    """One report on the medium: *place* is (segment, offset, size of the record)."""
+class _Names:
+    """(boot, seq) of many reports, as ranges: they come nearly in order."""
 
-    def __init__(self, boot, run, seq, kind, urgent, place):
-        self.boot = boot
-        self.run = run  # number of the start; only orders
-        self.seq = seq
-        self.kind = kind
-        self.urgent = urgent
-        self.place = place
+    def __init__(self):
+        self._ranges = {}  # boot -> [[first, last], …] in no order
+
+    def add(self, boot, first, last):
+        ranges = self._ranges.setdefault(boot, [])
+        if ranges and ranges[-1][1] + 1 == first:
+            ranges[-1][1] = last
+        else:
+            ranges.append([first, last])
+
+    def has(self, boot, seq):
+        for first, last in self._ranges.get(boot, ()):
+            if first <= seq <= last:
+                return True
+        return False
 
 
 class Journal:
@@ -65,6 +73,7 @@ class Journal:
         self._say = say
         self._sizes = {}  # segment -> bytes
         self._current = None  # the segment that is written to
+        self._begun = False  # had the segment of the latest append something before it?
         self._next = 1
         self.first = 1  # segments before it do not count any more
         # What the latest whole write said of these two; a segment's first record repeats it, since
@@ -79,55 +88,49 @@ class Journal:
 
     # Reading
 
-    def load(self, now):
-        """All reports that are there, {(boot, seq): Entry}; None if the folder cannot be used."""
+    def load(self, now, found):
+        """Calls found(boot, run, seq, kind, urgent, place) for each report that is there and not
+        acknowledged; *place* is (segment, offset, size). False if the folder cannot be used.
+        """
         try:
             names = self._folder.names()
         except OSError as error:
             self._fail(error, now)
-            return None
+            return False
         numbers = [name[: -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX)]
         numbers = sorted([int(text) for text in numbers if _digits(text)])
-        found, state = {}, None
+        acked, state = _Names(), None
         for number in numbers:
-            state = self._read_segment(number, found) or state
+            state = self._survey(number, acked) or state
+        self.unclean = bool(numbers)
         if numbers:
             self._next = numbers[-1] + 1
-            self.unclean = True
-        else:
-            self.unclean = False
-        runs = [entry.run for entry in found.values()]
         if state is not None:
             self.unclean = not state["closed"]
             self.dropped = state["dropped"]
             self.first = min(state["first"], self._next)
             self._stood = {"first": self.first, "dropped": dict(self.dropped)}
             self._left = min(state["left"], self._most)
-            runs.append(state["run"])
-            self.last = self._latest(state, found)
-        self.run = max(runs + [0]) + 1
+            self.run = state["run"] + 1
+            self.last = state["boot"], state["seq"]
+        for number in numbers:
+            if number >= self.first:
+                self._reports(number, acked, found)
         self.loaded = True
-        return {name: found[name] for name in found if found[name].place[0] >= self.first}
+        return True
 
-    def _read_segment(self, number, found):
-        """Adds to *found* what the segment has, removes what it acknowledges; its last state."""
-        try:
-            data = self._folder.read(_name(number))
-        except OSError:
-            self._count("spool_unreadable")
-            self._sizes[number] = PAGE
-            return None
+    def _survey(self, number, acked):
+        """Adds what the segment acknowledges to *acked*; its last state."""
+        data = self._segment_bytes(number)
         self._sizes[number] = len(data)
         state, whole = None, 0
-        for kind, offset, size, body in record.records(data):
+        for kind, _, size, body in record.records(data):
             whole += size
             try:
-                if kind == record.REPORT:
-                    boot, run, seq, name, urgent, _ = record.read_report(body)
-                    place = number, offset, size
-                    found[(boot, seq)] = Entry(boot, run, seq, name, urgent, place)
-                elif kind == record.ACK:
-                    _acknowledge(found, record.read_ack(body))
+                if kind == record.ACK:
+                    boot, ranges = record.read_ack(body)
+                    for first, last in ranges:
+                        acked.add(boot, first, last)
                 elif kind == record.STATE:
                     state = record.read_state(body)
             except ValueError:
@@ -136,10 +139,29 @@ class Journal:
             self._count("spool_torn")
         return state
 
-    def _latest(self, state, found):
-        """(boot, seq): a cut may have left reports whose state was not written any more."""
-        boot = state["boot"]
-        return boot, max([state["seq"]] + [seq for name, seq in found if name == boot])
+    def _reports(self, number, seen, found):
+        for kind, offset, size, body in record.records(self._segment_bytes(number)):
+            if kind != record.REPORT:
+                continue
+            try:
+                boot, run, seq, name, urgent, _ = record.read_report(body)
+            except ValueError:
+                self._count("spool_unknown_record")
+                continue
+            # A cut may have left reports whose state was not written any more.
+            self.run = max(self.run, run + 1)
+            if self.last is not None and self.last[0] == boot:
+                self.last = boot, max(self.last[1], seq)
+            if not seen.has(boot, seq):
+                seen.add(boot, seq, seq)
+                found(boot, run, seq, name, urgent, (number, offset, size))
+
+    def _segment_bytes(self, number):
+        try:
+            return self._folder.read(_name(number))
+        except (OSError, MemoryError):
+            self._count("spool_unreadable")
+            return b""
 
     def read(self, entry):
         """The payload of *entry*; None if it cannot be read any more."""
@@ -187,7 +209,7 @@ class Journal:
         return self._left > 0 or not self._per_day
 
     def write(self, boot, reports, acks, closed, needed, now):
-        """Writes *reports* (Entry, with payload and tried) and gives each its place, *acks*
+        """Writes *reports* (each with boot, seq, payload, place …) and gives each its place, *acks*
         {boot: ranges}, and the state. Whether all of it is on the medium; what is not keeps its
         place. *needed*: segments of other reports that are held; those before are removed.
         """
@@ -196,7 +218,7 @@ class Journal:
         try:
             self._write(boot, reports, acks, closed)
         except OSError as error:
-            self._current = None
+            self._abandon()
             self._fail(error, now)
             return False
         self._retry_at = None
@@ -228,6 +250,17 @@ class Journal:
         self._append(data, batch, boot)
         self._stood = stands
 
+    def _abandon(self):
+        """An append has failed: nothing is written behind what it may have left."""
+        number, self._current = self._current, None
+        if not self._begun:
+            # No report has its place there, and on a full disk each byte counts.
+            del self._sizes[number]
+            try:
+                self._folder.remove(_name(number))
+            except OSError:
+                pass  # it was not even made
+
     def _open(self, boot):
         """What the segment to write to has to begin with: nothing, if it goes on."""
         if self._current is not None and self._sizes[self._current] < self._segment:
@@ -257,6 +290,7 @@ class Journal:
         for entry, _, _ in batch:
             entry.tried = True
         new = not size
+        self._begun = not new
         self._spend(_pages(size % PAGE + len(data)) + (2 * OVERHEAD if new else OVERHEAD))
         self._sizes[self._current] = size + len(data)  # also of an append that fails half way
         self._folder.append(_name(self._current), data, new)
@@ -293,14 +327,3 @@ class Journal:
 
 def _digits(text):
     return 0 < len(text) < 16 and not [one for one in text if one not in "0123456789"]
-
-
-def _acknowledge(found, ack):
-    boot, ranges = ack
-    for first, last in ranges:
-        if last - first > len(found):
-            stored = [name for name in found if name[0] == boot and first <= name[1] <= last]
-        else:
-            stored = [(boot, seq) for seq in range(first, last + 1)]
-        for name in stored:
-            found.pop(name, None)

@@ -11,15 +11,17 @@ report that the collector never accepts cannot block the others: what never flew
 With a journal, reports are written to it in batches, FLUSH after the first of a batch at the
 latest, and what tells of a change at once; what is acknowledged before is never written.
 From then on memory has their names only. Reports of earlier starts are sent under their own
-boot, in order, by turns with the new ones.
+boot, in order, by turns with the new ones; of this start's, all but the latest join them.
 """
 
+from natwatch.daemon.shelf import Shelf
 from natwatch.wire import telemetry
 
 CAPACITY = 1000  # reports in memory, about half a megabyte; an ordinary box makes 60 an hour
 WINDOW = 20
 RESEND = 30000  # ms
 FLUSH = 300  # s
+_AT_HAND = 200  # reports that keep an object each; more of those that are written are shelved
 LATE = b'{"late": true, '  # what an envelope of an earlier start begins with
 
 
@@ -35,6 +37,10 @@ class _Report:
         self.tried = place is not None  # may the journal have it, whole or in part?
         self.gone = False  # acknowledged or dropped
         self.sent = None  # ms, when it was handed out last
+
+
+def _written(boot, run, seq, kind, urgent, place):
+    return _Report(boot, run, seq, kind, urgent, None, place)
 
 
 def urgent(kind, data):
@@ -61,7 +67,8 @@ class Spool:
         self._flush_ms = flush * 1000
         self._seq = 0
         self._waiting = []  # in order of seq
-        self._backlog = []  # of earlier starts, in their order
+        self._backlog = []  # of earlier starts, in their order; the shelf follows
+        self._shelf = Shelf(_written)
         self._flying = []  # in order of .sent
         self._backlog_next = False
         self._boots = {boot}
@@ -72,7 +79,7 @@ class Spool:
         self._hurry = journal is not None  # the start itself is to be written
 
     def __len__(self):
-        return len(self._waiting) + len(self._backlog) + len(self._flying)
+        return len(self._waiting) + len(self._backlog) + len(self._shelf) + len(self._flying)
 
     def append(self, kind, data, t, tq, mono):
         """Stores one report, the fields as in telemetry.Envelope; returns its seq."""
@@ -81,7 +88,7 @@ class Spool:
             telemetry.Envelope(self.boot, self._seq, t, tq, mono, kind, data)
         )
         report = _Report(self.boot, 0, self._seq, kind, urgent(kind, data), payload, None)
-        if len(payload) > telemetry.MAX_BYTES:
+        if len(payload) + len(LATE) > telemetry.MAX_BYTES:
             self._count(kind)  # the collector would refuse it for ever
             return self._seq
         self._waiting.append(report)
@@ -117,7 +124,7 @@ class Spool:
         room = 0
         if len(self._flying) >= self._window:
             room = self._flying[-self._window].sent + RESEND
-        if self._waiting or self._backlog:
+        if self._waiting or self._backlog or self._shelf:
             return room
         if self._flying:
             return max(room, self._flying[0].sent + RESEND)
@@ -130,7 +137,8 @@ class Spool:
     def acknowledge(self, boot, ranges):
         """Lets go of the reports in *ranges*, (first, last) pairs; returns how many that were.
 
-        None of another boot's: those numbers name other reports.
+        None of another boot's: those numbers name other reports. Those on the shelf have not flown:
+        should the collector have one of an earlier start, it will say so again.
         """
         if boot not in self._boots:
             return 0
@@ -179,6 +187,7 @@ class Spool:
         self._journal.dropped = self.dropped
         moved = set([id(report) for report in batch])
         needed = [r.place[0] for r in self._all() if r.place is not None and id(r) not in moved]
+        needed += self._shelf.segments()
         written = self._journal.write(self.boot, batch, acks, closed, needed, now)
         self._pending = []
         for report in batch:
@@ -191,6 +200,7 @@ class Spool:
             self._acked = {}
             self._flush_at = None
             self._hurry = False
+            self._put_away()
         return written
 
     def birth(self):
@@ -217,21 +227,25 @@ class Spool:
             self._load(now)
 
     def _load(self, now):
-        found = self._journal.load(now)
-        if found is None:
+        if not self._journal.load(now, self._found):
             return False
-        for entry in found.values():
-            report = _Report(
-                entry.boot, entry.run, entry.seq, entry.kind, entry.urgent, None, entry.place
-            )
-            (self._waiting if entry.boot == self.boot else self._backlog).append(report)
-            self._boots.add(entry.boot)
-            if entry.boot == self.boot:
-                self._seq = max(self._seq, entry.seq)
-        self._backlog.sort(key=_order)
         for kind in self._journal.dropped:
             self.dropped[kind] = self.dropped.get(kind, 0) + self._journal.dropped[kind]
         return True
+
+    def _found(self, boot, run, seq, kind, urgent, place):
+        self._boots.add(boot)
+        if boot == self.boot:
+            self._seq = max(self._seq, seq)
+        self._shelf.add(_written(boot, run, seq, kind, urgent, place))
+
+    def _put_away(self):
+        """Shelves what is written and not sent soon."""
+        old = self._waiting[: max(0, len(self._waiting) - _AT_HAND)]
+        for report in self._backlog[_AT_HAND:] + old:
+            if report.place is not None:
+                (self._backlog if report in self._backlog else self._waiting).remove(report)
+                self._shelf.add(report)
 
     def _make_room(self):
         """What is to be written: what the journal has not, and what has to leave its oldest
@@ -239,11 +253,15 @@ class Spool:
         limit = self._journal.limit
         batch = [report for report in self._pending if not report.gone]
         batch += [r for r in self._all() if r.place and r.place[0] < self._journal.first]
-        kept = sum([report.place[2] for report in self._all() if report.urgent and report.place])
+        kept = None
         while self._journal.used() + _size(batch) > limit * 7 // 8:
             segment = self._journal.oldest()
             if segment is None:
                 break
+            self._backlog += self._shelf.extract(segment)
+            if kept is None:
+                kept = sum([r.place[2] for r in self._all() if r.urgent and r.place])
+                kept += self._shelf.urgent_size()
             for report in self._all():
                 if report.place is None or report.place[0] != segment:
                     continue
@@ -276,6 +294,8 @@ class Spool:
 
     def _pick(self):
         """The report that goes next: old and new by turns, then what flew longest."""
+        if not self._backlog and self._shelf:
+            self._backlog = self._shelf.take()
         if self._waiting and self._backlog:
             self._backlog_next = not self._backlog_next
             return (self._waiting if self._backlog_next else self._backlog).pop(0)
