@@ -93,6 +93,7 @@ class History:
 
     def __init__(self):
         self.folder = Memory()
+        self.acked = set()
         self.made = {}  # name: (kind, text)
         self.marks = [(0, set())]  # (operations done, names held)
         spool = started(self.folder, BOOTS[0])
@@ -102,6 +103,7 @@ class History:
             self.put(spool, "lifetime", 30 + number, "confirm" if number == 1 else "watch")
         self.flush(spool)
         self.put(spool)
+        self.acked = {(BOOTS[0], seq) for seq in (1, 3, 4, 5)}
         spool.acknowledge(BOOTS[0], [(1, 1), (3, 3)])
         self.flush(spool)
         spool = started(self.folder, BOOTS[1])  # as after a power cut
@@ -133,21 +135,24 @@ class History:
         self.marks.append((len(self.folder.log), set(held(spool))))
 
     def cuts(self):
-        """(folder, names that must be there) at every byte of the history."""
+        """(folder, names that must be there, names that were) at every byte of the history."""
         files = {}
         for done, (name, data) in enumerate(self.folder.log):
             before = [names for count, names in self.marks if count <= done][-1]
             after = [names for count, names in self.marks if count > done][0]
+            once = set()
+            for count, names in self.marks:
+                once |= names if count <= done else set()
             if data is None:
-                yield Memory(files), before & after
+                yield Memory(files), before & after, once
                 del files[name]
                 continue
             old = files.get(name)
             for cut in range(len(data)):
                 files[name] = (old or b"") + data[:cut]
-                yield Memory(files), before & after
+                yield Memory(files), before & after, once
             files[name] = (old or b"") + data
-        yield Memory(files), self.marks[-1][1]
+        yield Memory(files), self.marks[-1][1], set(self.made)
 
 
 def test_what_was_flushed_is_there_after_a_restart_under_its_own_boot():
@@ -171,11 +176,14 @@ def test_what_was_flushed_is_there_after_a_restart_under_its_own_boot():
 def test_a_history_cut_at_every_byte_starts_with_what_its_flushes_had_written():
     history = History()
     count = 0
-    for folder, needed in history.cuts():
+    for folder, needed, once in history.cuts():
         spool = started(folder, BOOTS[7])
         found = held(spool)
         for name in found:
             assert found[name] == history.made[name]
+        # What was held once is held, acknowledged or counted as dropped.
+        gone = [name for name in once if name not in found and name not in history.acked]
+        assert len(gone) == sum(spool.dropped.values()), (count, gone, spool.dropped)
         assert not [name for name in needed if name not in found], (count, needed, found)
         count += 1
         if count % 16 == 0:  # and it goes on from there
@@ -353,6 +361,37 @@ def test_a_disk_that_stays_full_costs_nothing_that_is_on_it():
         spool.turn(hour * 4000000 + FLUSH * 1000)
     assert [name for name in names if name in held(spool)] == names
     assert set(folder.files) == before
+
+
+def test_what_a_torn_write_left_does_not_come_back_once_it_is_acknowledged():
+    folder = Memory()
+    spool = started(folder, BOOTS[0])
+    first = put(spool)
+    assert spool.flush(0)
+    for _ in range(5):
+        put(spool)
+    folder.error = 28
+    assert not spool.flush(0)
+    folder.error = None
+    assert len(held(started(Memory(folder.files), BOOTS[1]))) == 3  # as if cut here
+    spool.acknowledge(BOOTS[0], [(2, 6)])
+    assert spool.flush(0)
+    assert list(held(started(folder, BOOTS[1]))) == [first]
+
+
+def test_a_change_whose_segment_goes_is_not_lost_to_a_write_that_fails():
+    folder = Memory()
+    spool = started(folder, BOOTS[0])
+    change = put(spool, "event", 100)
+    for _ in range(40):
+        put(spool, size=3000)
+        folder.error = 30
+        spool.flush(0)
+        spool.flush(0)
+        folder.error = None
+        assert spool.flush(0)
+    assert spool.dropped["health"] > 20
+    assert change in held(started(folder, BOOTS[1]))
 
 
 def test_without_a_medium_memory_is_bounded():
