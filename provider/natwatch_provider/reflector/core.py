@@ -30,18 +30,21 @@ class Reflector:
 
     *master* is the reflector master key, *secret* and *boot_id* (8 bytes) are drawn at start,
     *wall* returns milliseconds since 1970, *draw*(n) a random number below n. *siblings* are the
-    other processes behind the same ports, if there are any.
+    other processes behind the same ports, if there are any. *no_amplification*: a stranger gets no
+    answer that is longer than the request, unless a device proved that address lately.
     """
 
     def __init__(
         self, layout: Layout, master: bytes, secret: bytes, boot_id: bytes,
         wall: Callable[[], int], *,
         siblings: Siblings | None = None, draw: Callable[[int], int] = secrets.randbelow,
+        no_amplification: bool = False,
     ) -> None:  # fmt: skip
         self.counters: Counter[str] = Counter()
         self._layout = layout
         self._wall = wall
         self._draw = draw
+        self._no_amplification = no_amplification
         self._nonces = Nonces(secret)
         self._holds = Holds()
         self._limits = Limits()
@@ -187,6 +190,9 @@ class Reflector:
             answer = answer._replace(data=request.wrap(answer.data))
             if len(answer.data) > len(data):
                 return "sip_short", []
+        elif self._no_amplification and len(answer.data) > len(data):
+            if not self._limits.is_proven(arrival.source[0], arrival.now):
+                return "plain_short", []
         return counter, [answer]
 
     def _extension(self, request: Request, arrival: Arrival) -> list[Datagram]:
@@ -200,14 +206,18 @@ class Reflector:
             return self._drop("malformed_extension")
         who = self._authenticate(message)
         if who is None:
-            if not self._limits.stranger(arrival.source[0], arrival.now):
+            if not self._limits.intruder(arrival.source[0], arrival.now):
                 return self._drop("limited_prefix")
             self.counters["wrong_key"] += 1
             return self._refuse(message, arrival) if control else []
         name, key = who
-        if not self._limits.device(name, arrival.now):
+        source, now = arrival.source, arrival.now
+        good = self._nonces.check(message.get(stun.NONCE, b""), source[0], now) == GOOD
+        if not self._limits.device(name, source[0], good, now):
             return self._drop("limited_device")
         if control:
+            if good:
+                self._limits.prove(source[0], name, now)
             return self._controls.receive(name, key, message, arrival)
         return self._tooth(name, key, request, arrival)
 
