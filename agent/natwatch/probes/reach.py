@@ -31,9 +31,10 @@ class Reach:
     *random* gives n random bytes; *pace* is the ms between two requests that the caller wants at
     least. *long*: ask with as many bytes as the answer has, for a far end that gives strangers no
     more than they sent (natwatch-reflector --no-amplification). One result:
-    {"address", "asked", "open", "blocked": [[lowest, highest], …], "sampled": whether ports were left out, "tries" and "lost" of the ports that
-    answered, "passes", "seconds", "bytes"}. ``other`` is the other endpoint that the far end
-    names, ``mapped`` what it sees of us, both None until known.
+    {"address", "asked", "open", "blocked": [[lowest, highest], …], "sampled": whether ports were
+    left out, "tries" and "lost" of the ports that answered, "passes", "seconds", "bytes"}.
+    ``other`` is the other endpoint that the far end names, ``mapped`` what it sees of us, both
+    None until known.
     """
 
     def __init__(self, address, ports, random, most=None, pace=0, long=False):
