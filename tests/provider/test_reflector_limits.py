@@ -11,6 +11,7 @@ from natwatch_provider.reflector.limits import (
     PROVEN_BURST,
     PROVEN_FOR,
     PROVEN_RATE,
+    UNPROVEN_BURST,
     Buckets,
     Limits,
 )
@@ -210,6 +211,18 @@ def test_sniffed_requests_sent_again_from_anywhere_take_nothing_from_the_device(
     assert "limited_device" not in rig.counters
     assert len(rig.receive(rig.hold(nonce=nonce), TOOTH, CONTROL)) == 1
     assert rig.control(nonce=nonce).klass == stun.SUCCESS
+
+
+def test_teeth_without_a_good_nonce_have_a_limit_together_and_others_never_meet_it() -> None:
+    rig, thief = Rig(), Rig(master=bytes(32))
+    nonce = rig.nonce()
+    data = thief.hold(nonce=bytes(16), delay=5_000)
+    for number in range(UNPROVEN_BURST + 7):
+        source = (f"{1 + number % 200}.{number // 200 % 256}.3.66", 7)
+        assert rig.receive(data, source, CONTROL) == []
+    assert rig.counters["limited_unproven"] == 7
+    assert len(rig.receive(rig.hold(nonce=nonce), TOOTH, CONTROL)) == 1
+    assert rig.counters["limited_unproven"] == 7
 
 
 # No amplification

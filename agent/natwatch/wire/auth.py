@@ -30,8 +30,8 @@ def same(one: bytes, other: bytes) -> bool:
     if len(one) != len(other):
         return False
     difference = 0
-    for index in range(len(one)):
-        difference |= one[index] ^ other[index]
+    for mine, theirs in zip(one, other):
+        difference |= mine ^ theirs
     return difference == 0
 
 

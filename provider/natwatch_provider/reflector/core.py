@@ -20,7 +20,7 @@ from natwatch_provider.reflector.layout import Arrival, Datagram, Endpoint, Layo
 from natwatch_provider.reflector.limits import Limits
 from natwatch_provider.reflector.nonce import GOOD, Nonces
 
-_EXTENSION = (stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH, stun.FORWARD)
+_EXTENSION = {stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH, stun.FORWARD}
 _NEW_TOOTH = {stun.STALE_NONCE: "stale_nonce", stun.WRONG_ADDRESS: "wrong_address"}
 _SOURCES = (0, stun.CHANGE_PORT, stun.ANY_PORT)  # each with CHANGE_IP or without
 
@@ -78,7 +78,7 @@ class Reflector:
             counter, replies = self._collect(data, arrival)
             self.counters[counter or error.counter] += 1
             return replies
-        if any(request.message.has(number) for number in _EXTENSION):
+        if not _EXTENSION.isdisjoint([number for number, _, _ in request.message.spans]):
             try:
                 return self._extension(request, arrival)
             except stun.StunError as error:
@@ -204,6 +204,10 @@ class Reflector:
         tooth, control = message.has(stun.HOLD), message.has(stun.CONTROL)
         if tooth == control or message.cookie != stun.MAGIC_COOKIE or (control and request.outer):
             return self._drop("malformed_extension")
+        source, now = arrival.source, arrival.now
+        good = self._nonces.check(message.get(stun.NONCE, b""), source[0], now) == GOOD
+        if tooth and not good and not self._limits.unproven(now):
+            return self._drop("limited_unproven")
         who = self._authenticate(message)
         if who is None:
             if not self._limits.intruder(arrival.source[0], arrival.now):
@@ -211,8 +215,6 @@ class Reflector:
             self.counters["wrong_key"] += 1
             return self._refuse(message, arrival) if control else []
         name, key = who
-        source, now = arrival.source, arrival.now
-        good = self._nonces.check(message.get(stun.NONCE, b""), source[0], now) == GOOD
         if not self._limits.device(name, source[0], good, now):
             return self._drop("limited_device")
         if control:

@@ -28,6 +28,10 @@ PREFIX_BURST = 500
 PROVEN_RATE = 400
 PROVEN_BURST = 2_000
 PROVEN_FOR = 300_000  # ms after the control request
+# Teeth without a good nonce, all together. They are unknown in any case, and whoever lies about its
+# address can send no others: beyond this their MACs are not even computed.
+UNPROVEN_RATE = 2_000
+UNPROVEN_BURST = 10_000
 MAX_SHARERS = 64  # devices behind one address that raise its limit
 MAX_BUCKETS = 65_536  # of each kind; some 15 MB
 
@@ -80,6 +84,7 @@ class Limits:
         self._devices = Buckets(DEVICE_RATE, DEVICE_BURST)
         self._copies = Buckets(DEVICE_RATE, DEVICE_BURST)
         self._prefixes = Buckets(PREFIX_RATE, PREFIX_BURST)
+        self._unproven = Buckets(UNPROVEN_RATE, UNPROVEN_BURST)
         self._proven: OrderedDict[str, _Proven] = OrderedDict()  # proven last at the end
 
     def device(self, name: str, address: str, nonce_is_good: bool, now: int) -> bool:
@@ -87,6 +92,10 @@ class Limits:
         if nonce_is_good:
             return self._devices.take(name, now)
         return self._copies.take(f"{name} {_prefix(address)}", now)
+
+    def unproven(self, now: int) -> bool:
+        """Whether to look at one more tooth whose nonce is not good, whoever sends it."""
+        return self._unproven.take("", now)
 
     def stranger(self, address: str, now: int) -> bool:
         """Whether to answer one more unauthenticated datagram of *address* (IPv4)."""
