@@ -32,7 +32,11 @@ SO_RCVBUFFORCE = 33
 # addresses: at 50,000 datagrams a second the system's 208 KiB are 5 ms, and a busy machine may not
 # let this process run for longer. Media ports are thousands, and keep the system's own.
 WAITING = 2 * 1024 * 1024
-BATCH = 32  # datagrams read from one socket before the others and the timers get their turn
+# Datagrams read from one socket before the others and the timers get their turn. Media ports are
+# thousands: one each, without asking in vain for a second, is then as much as all signalling ports
+# get; these must not wait for long, since every device's control flow comes to one of them.
+BATCH = 256
+MEDIA_BATCH = 1
 
 
 class SocketsError(Exception):
@@ -142,17 +146,20 @@ def open_ports(layout: Layout, processes: int = 1) -> "list[Ports]":
                     _let_wait(sock)
     except SocketsError:
         for share in shares:
-            Ports(share).close()
+            Ports(share, layout.media).close()
         raise
-    return [Ports(share) for share in shares]
+    return [Ports(share, layout.media) for share in shares]
 
 
 class Ports:
     """One process's sockets of all endpoints, and the loop over them."""
 
-    def __init__(self, socks: dict[Endpoint, socket.socket]) -> None:
+    def __init__(self, socks: dict[Endpoint, socket.socket], media: range) -> None:
         self._by_endpoint = socks
-        self._by_fd = {sock.fileno(): (sock, endpoint) for endpoint, sock in socks.items()}
+        self._by_fd = {
+            sock.fileno(): (sock, endpoint, MEDIA_BATCH if endpoint[1] in media else BATCH)
+            for endpoint, sock in socks.items()
+        }
 
     def close(self) -> None:
         """Close every socket."""
@@ -168,6 +175,7 @@ class Ports:
         *siblings* are the other processes, if there are any.
         """
         talk = siblings.descriptors() if siblings else set()
+        fired = 0  # ms
         with select.epoll() as poll:
             for fd in (wake, *talk, *self._by_fd):
                 poll.register(fd, select.EPOLLIN)
@@ -179,12 +187,14 @@ class Ports:
                         self._receive(reflector, fd)
                     elif not on_wake():
                         return
-                    self._fire(reflector)
+                    if (now := monotonic()) != fired:  # no timer is finer than that
+                        fired = now
+                        self._fire(reflector)
                 self._fire(reflector)
 
     def _receive(self, reflector: Reflector, fd: int) -> None:
-        sock, local = self._by_fd[fd]
-        for _ in range(BATCH):
+        sock, local, batch = self._by_fd[fd]
+        for _ in range(batch):
             try:
                 # One byte more than allowed, so that a huge datagram shows as huge.
                 data, fields, _, source = sock.recvmsg(MAX_BYTES + 1, ANCILLARY)
