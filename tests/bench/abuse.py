@@ -1,6 +1,6 @@
 """make bench-abuse: strangers who lie about their address, while real agents measure.
 
-    ABUSE_RATE=50000 ABUSE_SECONDS=30 ABUSE_AGENTS=50 ABUSE_PROCESSES=1 python -m tests.bench.abuse
+    ABUSE_RATE=50000 ABUSE_SECONDS=30 ABUSE_AGENTS=50 ABUSE_PROCESSES=2 python -m tests.bench.abuse
 
 Beside the agents' NAT a host *liar* is joined to the provider, and everything that the reflector
 sends to an address of nobody goes there and is counted by the kernel. Exit status 1 if anything
@@ -89,8 +89,8 @@ def abuse(rate: int, seconds: int, agents: int, processes: int) -> list[Row]:
             peak = max(peak, _memory(reflector.pid))
         printed, _ = flood.communicate()
         sent = json.loads(printed)
-        arrived, overflowed = (now - then for now, then in zip(_udp(lab), came, strict=True))
         results = [json.loads(search.communicate(timeout=120)[0] or "{}") for search in searches]
+        arrived, overflowed = (now - then for now, then in zip(_udp(lab), came, strict=True))
         after = _memory(reflector.pid)
         caught = _caught(lab)
         stop(reflector)
@@ -222,9 +222,7 @@ def show(rows: list[Row]) -> int:
     """Prints; how many faults there were, a flood slower than it should have been among them."""
     bad = 0
     print(f"\nA flood of liars, agents behind one NAT of {TIMER} s, both interpreters\n")
-    columns = (
-        "sent a second | arrived a second | no room a second | reflector MB before, peak, after"
-    )
+    columns = "sent a second | read a second | no room a second | reflector MB before, peak, after"
     columns += " | pushed to liars | answers to liars | verdicts | wrong | teeth | >known %"
     cells = []
     for row in rows:
@@ -256,7 +254,7 @@ def main() -> int:
     rate, seconds, agents, processes = (
         int(os.environ.get(f"ABUSE_{name}", default))
         for name, default in (
-            ("RATE", "50000"), ("SECONDS", "30"), ("AGENTS", "50"), ("PROCESSES", "1"),
+            ("RATE", "50000"), ("SECONDS", "30"), ("AGENTS", "50"), ("PROCESSES", "2"),
         )
     )  # fmt: skip
     work = partial(abuse, rate, seconds, agents, processes)

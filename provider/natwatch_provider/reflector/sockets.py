@@ -28,10 +28,12 @@ IP_RECVTTL = 12
 SPARE_FILES = 64  # descriptors for all that is not a port
 ANCILLARY = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(1)  # bytes: TTL is an int, TOS one byte
 SO_RCVBUFFORCE = 33
-# Bytes that may wait at a signalling port, where every device's control flow arrives, of both
-# addresses: at 50,000 datagrams a second the system's 208 KiB are 5 ms, and a busy machine may not
-# let this process run for longer. Media ports are thousands, and keep the system's own.
+# Bytes that may wait at a signalling port, where every device's control flow arrives: at 50,000
+# datagrams a second the system's 208 KiB are 5 ms, and a busy machine may not let this process run
+# for longer. At a media port few may: there are thousands, and what a flood over all of them leaves
+# waiting takes memory, and seconds to read. The kernel counts twice as many, with its own records.
 WAITING = 2 * 1024 * 1024
+MEDIA_WAITING = 16 * 1024
 # Datagrams read from one socket before the others and the timers get their turn. Media ports are
 # thousands: one each, without asking in vain for a second, is then as much as all signalling ports
 # get; these must not wait for long, since every device's control flow comes to one of them.
@@ -107,12 +109,12 @@ def _bind(endpoint: Endpoint, shared: bool = False) -> socket.socket:
     return sock
 
 
-def _let_wait(sock: socket.socket) -> None:
-    """Let WAITING bytes wait at *sock*; without CAP_NET_ADMIN at most net.core.rmem_max."""
+def _let_wait(sock: socket.socket, size: int) -> None:
+    """Let *size* bytes wait at *sock*; without CAP_NET_ADMIN at most net.core.rmem_max."""
     try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
     except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WAITING)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 def _bind_all(endpoint: Endpoint, processes: int) -> list[socket.socket]:
@@ -142,8 +144,7 @@ def open_ports(layout: Layout, processes: int = 1) -> "list[Ports]":
         for endpoint in layout.endpoints():
             for share, sock in zip(shares, _bind_all(endpoint, processes), strict=True):
                 share[endpoint] = sock
-                if endpoint[1] not in layout.media:
-                    _let_wait(sock)
+                _let_wait(sock, MEDIA_WAITING if endpoint[1] in layout.media else WAITING)
     except SocketsError:
         for share in shares:
             Ports(share, layout.media).close()
