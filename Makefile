@@ -9,7 +9,7 @@ SHELL_FILES = .ci/run $(shell find agent provider provisioning tests -name '*.sh
 WORKERS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis bench-layers clean
+.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis bench-layers bench-abuse clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20
@@ -48,6 +48,9 @@ bench-diagnosis: setup  ## what a check says of 26 lines whose truth is known, b
 
 bench-layers: setup  ## which box forgets: one to three NATs in a row, both interpreters; 16 minutes
 	$(PYTHON) -m tests.bench.layers
+
+bench-abuse: setup  ## liars flood the reflector while 50 agents measure; 2 minutes, a machine of its own
+	$(PYTHON) -m tests.bench.abuse
 
 clean:  ## remove .venv, .cache and everything built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
