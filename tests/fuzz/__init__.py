@@ -15,7 +15,7 @@ from types import ModuleType
 
 PARSERS = (
     *("stun", "sip", "sip_client", "sip_options", "digest", "media", "mqtt", "telemetry"),
-    *("nat_pmp", "pcp", "ssdp", "upnp", "dns", "reflector", "collector"),
+    *("nat_pmp", "pcp", "ssdp", "upnp", "dns", "probe", "reflector", "collector"),
     *("uci", "openwrt", "ruleset"),
 )
 VECTORS = Path(__file__).parent / "vectors"

@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz import PARSERS, VECTORS, blind, harness, vectors
 
 INPUTS = 6000  # some seconds; `make fuzz` takes a million
-SLOW = {"reflector": 1500, "collector": 4000}
+SLOW = {"probe": 1500, "reflector": 1500, "collector": 4000}
 
 
 @pytest.mark.parametrize("name", PARSERS)
