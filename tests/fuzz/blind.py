@@ -63,9 +63,10 @@ def made(parser: ModuleType, numbers: random.Random) -> bytes:
     for _ in range(numbers.choice((0, 1, 1, 2, 3, 5, 9))):
         start = numbers.randrange(len(data) + 1)
         end = min(len(data), start + int(numbers.expovariate(0.1)))
-        change = numbers.randrange(7)
+        # Half of them change no length: where lengths are told, others are refused at once.
+        change = numbers.choice((0, 0, 1, 1, 2, 3, 3, 4, 5, 6))
         if change == 0 and start < len(data):
-            data[start] ^= 1 << numbers.randrange(8)
+            data[start] ^= numbers.randrange(1, 256)
         elif change == 1 and start < len(data):
             data[start] = numbers.choice(_NUMBERS)
         elif change == 2:

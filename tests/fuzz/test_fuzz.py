@@ -4,7 +4,7 @@ import pytest
 
 from tests.fuzz import PARSERS, VECTORS, blind, harness, vectors
 
-INPUTS = 6000  # some seconds; `make fuzz` takes a million
+INPUTS = 20_000  # some seconds; `make fuzz` takes a million
 SLOW = {"probe": 1500, "reflector": 1500, "collector": 4000}
 
 
