@@ -23,7 +23,9 @@ def main() -> int:
     told = live(days, seed, show)
     print(*told.lines, sep="\n")
     print(", ".join(f"{number} {name}" for name, number in sorted(told.happened.items())))
-    print(*told.wrong or ["no false alert, no shrink missed, memory flat"], sep="\n")
+    print(
+        *told.wrong or ["no false alert, no shrink missed, no wrong bracket, memory flat"], sep="\n"
+    )
     return len(told.wrong)
 
 

@@ -9,7 +9,7 @@ from natwatch.wire import telemetry
 from natwatch_provider.collector.detect import DAY
 from natwatch_provider.collector.ingest import ingest
 from natwatch_provider.collector.judge import Rules
-from natwatch_provider.collector.messages import Message, parse
+from natwatch_provider.collector.messages import Message, Report, parse
 from natwatch_provider.store.database import Database
 from natwatch_provider.store.schema import alert
 from tests.soak.line import Line
@@ -30,12 +30,16 @@ class Collector:
         self.database = Database(address)
         self.database.upgrade()
         self.stored = 0
+        self.brackets = 0  # compared with the truth
+        self.wrong: list[str] = []
         self.dropped: dict[str, int] = {}
 
     def take(self, topic: str, payload: bytes) -> dict[tuple[str, str], list[tuple[int, int]]]:
         """What is to be acknowledged."""
         now = WALL + self._line.now / 1000
         one = parse(Message(topic, payload, now))
+        if isinstance(one, Report) and one.kind == "lifetime":
+            self._compare(one)
         with self.database.writing() as connection:
             outcome = ingest(connection, [one], _RULES, now)
         self.stored += outcome.stored
@@ -45,6 +49,14 @@ class Collector:
         for text in outcome.lines:
             self._said(text)
         return outcome.acks
+
+    def _compare(self, one: Report) -> None:
+        state, lo, hi = (one.data[name] for name in ("state", "lo", "hi"))
+        if lo is None or state == "refreshed" or one.t is None:
+            return
+        self.brackets += 1
+        if not self._line.agrees(state, lo, hi, _ms(one.t)):
+            self.wrong.append(f"a wrong bracket: {one.data}")
 
     def alerts(self) -> list[tuple[float, float | None]]:
         """(raised, cleared), ms of the line."""

@@ -13,6 +13,7 @@ STREAM, REPLIED = 120_000, 30_000  # ms, the router's timers (Linux's)
 LOSS = 20  # per mille, each way
 REBOOT = 100_000  # ms that a router takes to come up
 POOLS = ("203.0.113.%d", "198.51.100.%d")  # /24s that the carrier's addresses are of
+SEARCH = 30 * 60_000  # ms that a measurement may take, and so be of before a change
 _KEPT = 900_000  # ms; the reflector holds no push for longer
 
 
@@ -27,6 +28,7 @@ class Line(World):
         self.away_until = 0
         self.broken = 0
         self.happened: dict[str, int] = {}
+        self._timers = [(0, STREAM, REPLIED)]  # (since, stream, replied), as set_timers was told
 
     def at(self, when: int, call: Callable[..., object], *arguments: Any) -> None:
         # World's own looks from the end, and here a month's happenings stand there.
@@ -69,6 +71,16 @@ class Line(World):
 
     def set_timers(self, stream: int, replied: int) -> None:
         self.router.stream, self.router.unreplied = stream, replied
+        self._timers.append((self.now, stream, replied))
+
+    def agrees(self, state: str, lo: float, hi: float | None, at: float) -> bool:
+        """Whether a bracket (s) told at *at* (ms) is that of a timer of then or a little before."""
+        ends = [since for since, *_ in self._timers[1:]] + [at + 1]
+        for (since, stream, replied), end in zip(self._timers, ends, strict=True):
+            timer = (stream if state == "stream" else replied) / 1000
+            if since <= at and end >= at - SEARCH and lo <= timer and (hi is None or hi >= timer):
+                return True
+        return False
 
     def tidy(self) -> None:
         """Forget what the simulated reflector needs no more; the real one is bounded."""

@@ -83,8 +83,9 @@ def live(days: int, seed: int, progress: Callable[[Day], None] = lambda day: Non
         device.close()
         told.alerts = collector.alerts()
         collector.database.close()
-    told.happened = {**line.happened, **collector.dropped}
+    told.happened = {**line.happened, **collector.dropped, "brackets": collector.brackets}
     told.wrong = [*_wrong_alerts(told.alerts, shrinks, line.now), *_grown(told.days)]
+    told.wrong += collector.wrong
     return told
 
 
