@@ -21,7 +21,8 @@ def show(day: Day) -> None:
 def main() -> int:
     days, seed = (int(os.environ.get(name) or most) for name, most in _SETTINGS)
     told = live(days, seed, show)
-    print(*told.lines, sep="\n")
+    for text in told.lines:
+        print(text)
     print(", ".join(f"{number} {name}" for name, number in sorted(told.happened.items())))
     print(
         *told.wrong or ["no false alert, no shrink missed, no wrong bracket, memory flat"], sep="\n"
