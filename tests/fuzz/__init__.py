@@ -7,6 +7,7 @@ WORDS      pieces that mean something to it
 
 ``make fuzz`` runs them with atheris (coverage-guided) where it is installed, else with blind.py;
 what failed once stays in vectors/, which CI tries together with some thousand blind inputs each.
+Commands have no parser yet: the link hands on what comes to down/command, and nobody takes it.
 """
 
 from importlib import import_module

@@ -84,12 +84,12 @@ def live(days: int, seed: int, progress: Callable[[Day], None] = lambda day: Non
         told.alerts = collector.alerts()
         collector.database.close()
     told.happened = {**line.happened, **collector.dropped, "brackets": collector.brackets}
-    told.wrong = [*_wrong_alerts(told.alerts, shrinks, line.now), *_grown(told.days)]
+    told.wrong = [*wrong_alerts(told.alerts, shrinks, line.now), *grown(told.days)]
     told.wrong += collector.wrong
     return told
 
 
-def _wrong_alerts(
+def wrong_alerts(
     alerts: list[tuple[float, float | None]], shrinks: list[tuple[int, int, int, int]], now: int
 ) -> list[str]:
     wrong = []
@@ -108,7 +108,7 @@ def _wrong_alerts(
     return wrong
 
 
-def _grown(days: list[Day]) -> list[str]:
+def grown(days: list[Day]) -> list[str]:
     """Whether the memory of the last days is more than that of the first steady ones."""
     wrong = []
     for name in ("blocks", "resident"):
