@@ -9,7 +9,8 @@ SHELL_FILES = .ci/run $(shell find agent provider provisioning tests -name '*.sh
 WORKERS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis bench-layers bench-abuse clean
+.PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis \
+	bench-layers bench-abuse fuzz soak clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20
@@ -43,7 +44,7 @@ lint: setup  ## ruff, mypy, shellcheck, and mpy-cross of every device file
 bench-lifetime: setup  ## measured brackets, costs and times beside a doubling search
 	$(PYTHON) -m tests.bench.lifetime
 
-bench-diagnosis: setup  ## what a check says of 26 lines whose truth is known, both interpreters
+bench-diagnosis: setup  ## what a check says of 27 lines whose truth is known, both interpreters
 	$(PYTHON) -m tests.bench.diagnosis
 
 bench-layers: setup  ## which box forgets: one to three NATs in a row, both interpreters; 16 minutes
@@ -51,6 +52,15 @@ bench-layers: setup  ## which box forgets: one to three NATs in a row, both inte
 
 bench-abuse: setup  ## liars flood the reflector while 50 agents measure; 2 minutes, a machine of its own
 	$(PYTHON) -m tests.bench.abuse
+
+fuzz: export FUZZ_INPUTS := $(FUZZ_INPUTS)
+fuzz: export FUZZ_PARSERS := $(FUZZ_PARSERS)
+fuzz: setup  ## a million bad inputs for each parser; FUZZ_INPUTS=, FUZZ_PARSERS="stun sip"
+	@exec $(PYTHON) -m tests.fuzz
+
+soak: export SOAK_DAYS := $(SOAK_DAYS)
+soak: setup  ## a simulated month of one device on a bad line; SOAK_DAYS=31
+	@exec $(PYTHON) -m tests.soak
 
 clean:  ## remove .venv, .cache and everything built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -192,7 +192,8 @@ class Reflector:
         if len(self.holds) > 200:
             kept = [entry for entry in self.holds.items() if now - entry[1].last < 700000]
             self.holds = dict(kept)
-            self.sip = dict([entry for entry in self.sip.items() if entry[0] in self.holds])
+            known = list(self.holds) + [message.txid]  # this one is not among them yet
+            self.sip = dict([entry for entry in self.sip.items() if entry[0] in known])
         record = self.holds.get(message.txid)
         if record is None:
             record = stun.Record(message.txid, stun.HELD, mapped=source)

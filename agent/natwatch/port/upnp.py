@@ -174,7 +174,7 @@ def identity(description):
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(description, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding nobody knows
         raise ValueError("expected XML, found %s" % error)
     return _named(texts.get("manufacturer")), _named(texts.get("modelName"))
 
