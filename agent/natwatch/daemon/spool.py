@@ -277,12 +277,14 @@ class Spool:
         return batch
 
     def _bound_memory(self):
-        """The journal cannot be written, or not as fast as reports come."""
+        """Reports come faster than they are written: write at once, and if that cannot be, drop."""
         most = self._journal.limit // 4
-        if len(self._pending) <= self._capacity and self._pending_size <= most:
+        if len(self._pending) <= self._capacity // 2 and self._pending_size <= most // 2:
             return
         self._pending = [report for report in self._pending if not report.gone]
         self._pending_size = _size(self._pending)
+        if len(self._pending) > self._capacity // 2 or self._pending_size > most // 2:
+            self._hurry = True
         while len(self._pending) > self._capacity or self._pending_size > most:
             report = _least(self._pending)
             self._pending.remove(report)
