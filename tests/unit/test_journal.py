@@ -2,7 +2,7 @@
 
 from natwatch.daemon import record
 from natwatch.daemon.journal import OVERHEAD, PAGE, Journal
-from natwatch.daemon.spool import FLUSH, Spool
+from natwatch.daemon.spool import FLUSH, RESEND, Spool
 from natwatch.port.disk import Folder
 from natwatch.wire import telemetry
 
@@ -428,6 +428,30 @@ def test_a_report_that_cannot_be_read_back_is_counted_and_the_next_one_goes():
     folder.files["00000001.spool"] = data.replace(b'"seq": 1,', b'"seq": 7,', 1)
     assert telemetry.decode(spool.next(0)).seq == 2
     assert spool.dropped == {"health": 1} and len(spool) == 1
+
+
+def test_a_medium_that_is_away_costs_no_report_that_is_on_it():
+    folder = Memory()
+    spool = started(folder, BOOTS[0])
+    names = [put(spool) for _ in range(5)]
+    assert spool.flush(0)
+    away, folder.files = folder.files, {}
+    assert spool.next(0) is None and len(spool) == 5
+    folder.files = away
+    assert spool.next(RESEND - 1) is None
+    assert telemetry.decode(spool.next(RESEND)).seq == 1
+    assert sorted(held(spool)) == names and spool.dropped == {}
+
+
+def test_the_day_s_bytes_flow_in_however_often_it_is_asked():
+    folder = Memory()
+    spool = started(folder, BOOTS[0], per_day=30000000)
+    journal = spool._journal
+    journal._left = -100000
+    now = 0
+    while not journal.due(now):
+        now += 7
+    assert 330000 < now < 335000
 
 
 def worn(every_ms, kind, size, restart_ms=None):

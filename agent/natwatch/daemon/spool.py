@@ -21,6 +21,7 @@ CAPACITY = 1000  # reports in memory, about half a megabyte; an ordinary box mak
 WINDOW = 20
 RESEND = 30000  # ms
 FLUSH = 300  # s
+_MEMORY = 524288  # bytes of reports that are not written yet
 _AT_HAND = 200  # reports that keep an object each; more of those that are written are shelved
 LATE = b'{"late": true, '  # what an envelope of an earlier start begins with
 
@@ -109,9 +110,12 @@ class Spool:
             if due is None or due > now:
                 return None
             report = self._pick()
-            payload = report.payload or self._journal.read(report)
             report.sent = now
             self._flying.append(report)
+            try:
+                payload = report.payload or self._journal.read(report)
+            except OSError:
+                continue  # it flies unsent, and is tried again with those that are sent again
             if payload is None:
                 self._drop(report)
             elif report.boot == self.boot:
@@ -266,7 +270,10 @@ class Spool:
                 if report.place is None or report.place[0] != segment:
                     continue
                 if report.urgent and kept <= limit // 2:
-                    report.payload = report.payload or self._journal.read(report)
+                    try:
+                        report.payload = report.payload or self._journal.read(report)
+                    except OSError:
+                        return batch  # nor will it be written
                     if report.payload is not None:
                         batch.append(report)
                         continue
@@ -278,7 +285,7 @@ class Spool:
 
     def _bound_memory(self):
         """Reports come faster than they are written: write at once, and if that cannot be, drop."""
-        most = self._journal.limit // 4
+        most = min(self._journal.limit // 4, _MEMORY)
         if len(self._pending) <= self._capacity // 2 and self._pending_size <= most // 2:
             return
         self._pending = [report for report in self._pending if not report.gone]
