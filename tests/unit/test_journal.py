@@ -294,6 +294,7 @@ def test_full_it_drops_the_oldest_ordinary_reports_and_counts_them_for_ever():
         assert sum([len(folder.files[name]) for name in folder.files]) <= LIMIT
     found = held(started(folder, BOOTS[1]))
     left = [name for name in names if name in found]
+    assert 40000 < spool.bytes <= LIMIT and Spool(BOOTS[0]).bytes is None
     assert change in found and left == names[-len(left) :] and len(left) > 8
     again = started(folder, BOOTS[2])
     assert again.dropped == spool.dropped == {"health": 60 - len(left)}

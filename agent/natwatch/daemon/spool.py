@@ -82,6 +82,11 @@ class Spool:
     def __len__(self):
         return len(self._waiting) + len(self._backlog) + len(self._shelf) + len(self._flying)
 
+    @property
+    def bytes(self):
+        """What its files take, in whole pages; None: it has none."""
+        return None if self._journal is None else self._journal.used()
+
     def append(self, kind, data, t, tq, mono):
         """Stores one report, the fields as in telemetry.Envelope; returns its seq."""
         self._seq += 1
