@@ -1,7 +1,8 @@
 """One start of a spool on disk, on either interpreter: INTERPRETER spooler.py FOLDER BOOT DO…
 
 DO is put:N (append N reports), ack:BOOT:FIRST:LAST, flush, tear (cut three bytes off the newest
-file) or close, in their order. Prints what it found at the start and its birth as one JSON object.
+file), close, or on (write reports and print the seq of each, until killed), in their order.
+Prints what it found at the start and its birth as one JSON object.
 """
 
 import json
@@ -19,7 +20,7 @@ from natwatch.wire import telemetry  # noqa: E402
 
 def main():
     path, boot = sys.argv[1:3]
-    journal = Journal(Folder(path), 65536, 0, print)
+    journal = Journal(Folder(path), 4194304, 0, print)
     spool = Spool(boot, window=10**6, journal=journal)
     spool.load(0)
     found = []
@@ -40,6 +41,13 @@ def main():
             spool.acknowledge(words[1], [(int(words[2]), int(words[3]))])
         elif words[0] == "flush":
             assert spool.flush(0)
+        elif words[0] == "on":
+            while True:
+                seq = spool.append("health", {"text": "x" * 700}, None, "none", 1.5)
+                assert spool.flush(0)
+                sys.stdout.write(str(seq) + "\n")
+                if hasattr(sys.stdout, "flush"):
+                    sys.stdout.flush()
         elif words[0] == "close":
             spool.close(0)
         else:

@@ -38,3 +38,28 @@ def test_files_of_one_interpreter_are_read_by_the_other(
     new = [B, 1, "health", {"text": "ёж", "number": 0}]
     assert told["found"] == [one for one in expected if one[1] != 4] + [new]
     assert told["birth"] == {"unclean": False, "last": {"boot": B, "seq": 1}}
+
+
+@pytest.mark.parametrize(
+    ("writer", "reader"), [("cpython", "micropython"), ("micropython", "cpython")]
+)
+def test_every_write_that_returned_before_a_kill_is_there(
+    writer: str, reader: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "spool"
+    for number, lines in enumerate((1, 2, 7, 20)):
+        boot = f"{number + 1:016x}"
+        command = [PROGRAMS[writer], str(SPOOLER), str(folder), boot, "on"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            written = [int(process.stdout.readline()) for _ in range(lines)]
+            process.kill()
+            written += [int(line) for line in process.stdout.read().split()]
+        told = start(reader, folder, C)
+        seqs = [one[1] for one in told["found"] if one[0] == boot]
+        assert seqs[: len(written)] == written == list(range(1, len(written) + 1))
+        assert len(seqs) <= len(written) + 1
+        assert told["birth"]["unclean"] is True and told["birth"]["last"]["seq"] == len(seqs)
+        for name in folder.iterdir():
+            name.unlink()

@@ -5,12 +5,16 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
+from natwatch.daemon.journal import Journal
+from natwatch.daemon.spool import Spool
+from natwatch.port.disk import Folder
 from natwatch_provider.collector import pipeline as pipeline_module
 from natwatch_provider.collector.counts import Counts
 from natwatch_provider.collector.ingest import Ranges
@@ -295,6 +299,33 @@ def test_an_unclean_end_is_told_once(
     collector.take(birth(1, NEXT_BOOT, **fields), birth(2, NEXT_BOOT, **fields))
     told = [one.getMessage() for one in caplog.records if "clean end" in one.getMessage()]
     assert len(told) == 1 and f"of boot {BOOT} it had on disk" in told[0]
+
+
+def test_what_a_device_found_on_its_disk_is_stored_under_its_old_boot_and_let_go(
+    collector: Collector, tmp_path: Path
+) -> None:
+    def start(boot: str) -> Spool:
+        made = Spool(boot, journal=Journal(Folder(str(tmp_path)), 65536, 0, print))
+        made.load(0)
+        return made
+
+    before = start(BOOT)
+    for number in (1, 2):
+        data = lifetime_data(39.6, 40.4, number)
+        before.append("lifetime", data, 1_000_000.0 + number, "ntp", float(number))
+    assert before.flush(0)  # and the power is cut
+    spool = start(NEXT_BOOT)
+    spool.append("lifetime", lifetime_data(39.6, 40.4, 1), 1_000_100.0, "ntp", 5.0)
+    collector.take(birth(1, NEXT_BOOT, **spool.birth()))
+    messages = [message("report", spool.next(0), at=1_000_200.0) for _ in range(3)]
+    for (_, boot), ranges in collector.take(*messages).items():
+        spool.acknowledge(boot, ranges)
+    assert len(spool) == 0 and spool.next_timer() is None
+    stored = sorted((row["boot"], row["seq"], row["time"]) for row in collector.rows(report))
+    old = [(BOOT, 1, 1_000_001.0), (BOOT, 2, 1_000_002.0)]
+    assert stored == sorted([*old, (NEXT_BOOT, 1, 1_000_100.0)])
+    (row,) = collector.rows(device)
+    assert (row["boot"], row["conn"], row["online"]) == (NEXT_BOOT, 1, True)
 
 
 def test_the_time_of_a_report_without_a_clock_follows_from_boot_and_mono(

@@ -2,7 +2,7 @@
 
 from natwatch.daemon import record
 from natwatch.daemon.journal import OVERHEAD, PAGE, Journal
-from natwatch.daemon.spool import FLUSH, Spool
+from natwatch.daemon.spool import FLUSH, RESEND, Spool
 from natwatch.port.disk import Folder
 from natwatch.wire import telemetry
 
@@ -259,6 +259,17 @@ def test_batches_wait_for_their_window_and_a_confirmed_change_does_not():
     assert len(folder.log) == written + 2
 
 
+def test_more_reports_than_memory_has_room_for_are_written_before_their_window():
+    folder = Memory()
+    spool = started(folder, BOOTS[0], capacity=20)
+    names = []
+    for now in range(60):
+        names.append(put(spool))
+        spool.turn(now)
+    assert spool.dropped == {} and len(folder.log) < 12
+    assert [name for name in names if name in held(started(folder, BOOTS[1]))][:50] == names[:50]
+
+
 def test_what_is_acknowledged_within_the_window_is_never_written():
     folder = Memory()
     spool = started(folder, BOOTS[0])
@@ -283,6 +294,7 @@ def test_full_it_drops_the_oldest_ordinary_reports_and_counts_them_for_ever():
         assert sum([len(folder.files[name]) for name in folder.files]) <= LIMIT
     found = held(started(folder, BOOTS[1]))
     left = [name for name in names if name in found]
+    assert 40000 < spool.bytes <= LIMIT and Spool(BOOTS[0]).bytes is None
     assert change in found and left == names[-len(left) :] and len(left) > 8
     again = started(folder, BOOTS[2])
     assert again.dropped == spool.dropped == {"health": 60 - len(left)}
@@ -419,6 +431,30 @@ def test_a_report_that_cannot_be_read_back_is_counted_and_the_next_one_goes():
     assert spool.dropped == {"health": 1} and len(spool) == 1
 
 
+def test_a_medium_that_is_away_costs_no_report_that_is_on_it():
+    folder = Memory()
+    spool = started(folder, BOOTS[0])
+    names = [put(spool) for _ in range(5)]
+    assert spool.flush(0)
+    away, folder.files = folder.files, {}
+    assert spool.next(0) is None and len(spool) == 5
+    folder.files = away
+    assert spool.next(RESEND - 1) is None
+    assert telemetry.decode(spool.next(RESEND)).seq == 1
+    assert sorted(held(spool)) == names and spool.dropped == {}
+
+
+def test_the_day_s_bytes_flow_in_however_often_it_is_asked():
+    folder = Memory()
+    spool = started(folder, BOOTS[0], per_day=30000000)
+    journal = spool._journal
+    journal._left = -100000
+    now = 0
+    while not journal.due(now):
+        now += 7
+    assert 330000 < now < 335000
+
+
 def worn(every_ms, kind, size, restart_ms=None):
     """Bytes that flash sees in a day of reports that nobody acknowledges."""
     folder, number = Memory(), 1
@@ -451,6 +487,35 @@ def test_records_of_an_unknown_shape_are_passed_over():
             folder = Memory({"00000001.spool": record._framed(kind, body)})
             spool = started(folder, BOOTS[0])
             assert held(spool) == {} and spool.birth()["last"] is None
+
+
+def test_the_daemon_reads_its_spool_and_says_so_in_its_birth():
+    import os
+
+    from natwatch import config
+    from natwatch.daemon import assembly
+
+    path = "/tmp/natwatch-spool-%s" % os.urandom(6).hex()
+    spool = started(Folder(path), BOOTS[0])
+    put(spool)
+    assert spool.flush(0)
+    settings = {
+        "device": "nw-1",
+        "reflector": {"address": "127.0.0.1", "key": "0f" * 32},
+        "brokers": [{"host": "127.0.0.1", "port": 1}],
+        "tls": None,
+        "spool": {"path": path},
+    }
+    service = assembly.assemble(config.check(settings), BOOTS[1], print)
+    birth = service.link._describe(5)
+    assert (birth["unclean"], birth["last"]) == (True, {"boot": BOOTS[0], "seq": 1})
+    service.link._receive("natwatch/nw-1/down/ack", telemetry.encode_ack(BOOTS[0], [(1, 1)]))
+    assert service.link.dropped["foreign_boot"] == 0
+    service.findings.spool.close(0)
+    assert started(Folder(path), BOOTS[2]).birth()["unclean"] is False
+    for name in os.listdir(path):
+        os.remove(path + "/" + name)
+    os.rmdir(path)
 
 
 def test_a_folder_of_the_operating_system_does_the_same():

@@ -42,7 +42,7 @@ class Health:
             "descriptors": found["descriptors"],
             "spool": {
                 "waiting": len(spool),
-                "bytes": getattr(spool, "bytes", None),
+                "bytes": spool.bytes,
                 "dropped": dict(spool.dropped),
             },
             "clock": {

@@ -164,7 +164,7 @@ class Journal:
             return b""
 
     def read(self, entry):
-        """The payload of *entry*; None if it cannot be read any more."""
+        """The payload of *entry*; None if it is garbled. Raises OSError: not now."""
         number, offset, size = entry.place
         try:
             data = self._folder.read(_name(number), offset, size)
@@ -173,9 +173,12 @@ class Journal:
                     boot, _, seq, _, _, payload = record.read_report(body)
                     if (boot, seq) == (entry.boot, entry.seq):
                         return payload
-        except (OSError, ValueError):
+        except ValueError:
             pass
-        self._count("spool_unreadable")
+        except OSError:
+            self._count("spool_unreadable")
+            raise
+        self._count("spool_garbled")
         return None
 
     # Room
@@ -199,11 +202,13 @@ class Journal:
 
     def due(self, now):
         """Whether the medium may be written now: it works, and the day's bytes allow it."""
-        if self._filled is not None and self._per_day:
+        if self._filled is None:
+            self._filled = now
+        if self._per_day and now - self._filled >= 1000:
             # A day's worth: what the bucket holds at first, what flows in, one write too many.
             rate = self._per_day - 2 * self._most
             self._left = min(self._most, self._left + rate * (now - self._filled) // _DAY)
-        self._filled = now
+            self._filled = now
         if self._retry_at is not None and now < self._retry_at:
             return False
         return self._left > 0 or not self._per_day

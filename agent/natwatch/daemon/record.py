@@ -10,7 +10,7 @@ import json
 import struct
 from binascii import crc32
 
-from natwatch.wire.telemetry import valid_boot
+from natwatch.wire.telemetry import load_object, valid_boot
 
 REPORT = 0x52  # R
 ACK = 0x41  # A
@@ -70,8 +70,8 @@ def _count(value):
 
 def read_state(body):
     """The dict in a state's *body*. Raises ValueError."""
-    value = json.loads(body)
-    good = isinstance(value, dict) and valid_boot(value.get("boot"))
+    value = load_object(body)
+    good = valid_boot(value.get("boot"))
     good = good and not [f for f in ("run", "seq", "first") if not _count(value.get(f))]
     good = good and isinstance(value.get("left"), int) and isinstance(value.get("closed"), bool)
     dropped = value.get("dropped") if good else None

@@ -21,6 +21,7 @@ CAPACITY = 1000  # reports in memory, about half a megabyte; an ordinary box mak
 WINDOW = 20
 RESEND = 30000  # ms
 FLUSH = 300  # s
+_MEMORY = 524288  # bytes of reports that are not written yet
 _AT_HAND = 200  # reports that keep an object each; more of those that are written are shelved
 LATE = b'{"late": true, '  # what an envelope of an earlier start begins with
 
@@ -81,6 +82,11 @@ class Spool:
     def __len__(self):
         return len(self._waiting) + len(self._backlog) + len(self._shelf) + len(self._flying)
 
+    @property
+    def bytes(self):
+        """What its files take, in whole pages; None: it has none."""
+        return None if self._journal is None else self._journal.used()
+
     def append(self, kind, data, t, tq, mono):
         """Stores one report, the fields as in telemetry.Envelope; returns its seq."""
         self._seq += 1
@@ -109,9 +115,12 @@ class Spool:
             if due is None or due > now:
                 return None
             report = self._pick()
-            payload = report.payload or self._journal.read(report)
             report.sent = now
             self._flying.append(report)
+            try:
+                payload = report.payload or self._journal.read(report)
+            except OSError:
+                continue  # it flies unsent, and is tried again with those that are sent again
             if payload is None:
                 self._drop(report)
             elif report.boot == self.boot:
@@ -266,7 +275,10 @@ class Spool:
                 if report.place is None or report.place[0] != segment:
                     continue
                 if report.urgent and kept <= limit // 2:
-                    report.payload = report.payload or self._journal.read(report)
+                    try:
+                        report.payload = report.payload or self._journal.read(report)
+                    except OSError:
+                        return batch  # nor will it be written
                     if report.payload is not None:
                         batch.append(report)
                         continue
@@ -277,12 +289,14 @@ class Spool:
         return batch
 
     def _bound_memory(self):
-        """The journal cannot be written, or not as fast as reports come."""
-        most = self._journal.limit // 4
-        if len(self._pending) <= self._capacity and self._pending_size <= most:
+        """Reports come faster than they are written: write at once, and if that cannot be, drop."""
+        most = min(self._journal.limit // 4, _MEMORY)
+        if len(self._pending) <= self._capacity // 2 and self._pending_size <= most // 2:
             return
         self._pending = [report for report in self._pending if not report.gone]
         self._pending_size = _size(self._pending)
+        if len(self._pending) > self._capacity // 2 or self._pending_size > most // 2:
+            self._hurry = True
         while len(self._pending) > self._capacity or self._pending_size > most:
             report = _least(self._pending)
             self._pending.remove(report)
