@@ -183,7 +183,7 @@ def test_reports_are_stored_then_acknowledged_and_a_shrink_is_told(
     assert "old=39.6-40.4s new=14.6-15.4s" in line
     assert collector.end(signal.SIGTERM) == 0
     assert len(collector.said("not_json from home-1")) == 1
-    assert collector.said("stopped: stored=5 acknowledged=5 not_json=5")
+    assert collector.said("stopped: stored=5 acknowledged=5 quarantined=5 not_json=5")
     assert not collector.said("Traceback")
     devices.close()
 

@@ -16,7 +16,7 @@ from natwatch_provider.collector.counts import Counts
 from natwatch_provider.collector.ingest import Ranges
 from natwatch_provider.collector.judge import Rules
 from natwatch_provider.collector.kinds import CHECKED
-from natwatch_provider.collector.messages import Message
+from natwatch_provider.collector.messages import Message, Report
 from natwatch_provider.collector.pipeline import Pipeline
 from natwatch_provider.store import alerts, overview
 from natwatch_provider.store.database import Database
@@ -26,6 +26,7 @@ from natwatch_provider.store.schema import (
     device,
     latest,
     lifetime,
+    quarantine,
     report,
     stream,
 )
@@ -175,6 +176,7 @@ def test_garbage_among_good_reports_harms_none_of_them(collector: Collector) -> 
     assert counted == {
         "stored": 4,
         "acknowledged": 4,
+        "quarantined": 4,
         "not_json": 1,
         "bad_envelope": 1,
         "bad_state": 1,
@@ -190,14 +192,17 @@ def test_a_message_that_the_database_refuses_does_not_take_the_batch_with_it(
     whole = pipeline_module.ingest
 
     def refuse_the_second(connection: Any, arrivals: Any, *more: Any) -> Any:
-        if any(one.seq == 2 for one in arrivals):
+        if any(one.seq == 2 and isinstance(one, Report) for one in arrivals):
             raise ValueError("a value that no column takes")
         return whole(connection, arrivals, *more)
 
     monkeypatch.setattr(pipeline_module, "ingest", refuse_the_second)
     acks = collector.take(report_of(1), report_of(2), report_of(3))
-    assert acks == {("home-1", BOOT): [(1, 1), (3, 3)]}
+    assert acks == {("home-1", BOOT): [(1, 1), (2, 2), (3, 3)]}
     assert [row["seq"] for row in collector.rows(report)] == [1, 3]
+    (row,) = collector.rows(quarantine)
+    assert (row["reason"], row["boot"], row["seq"]) == ("refused", BOOT, 2)
+    assert row["payload"] == report_of(2).payload
     assert collector.counts.of["refused"] == 1
 
 
@@ -206,12 +211,12 @@ def test_garbage_costs_bounded_memory_and_few_lines(
 ) -> None:
     names = set(collector.counts.of)
     with caplog.at_level(logging.INFO, "natwatch.collector"):
-        for number in range(3000):
+        for number in range(600):
             collector.take(message("report", b"\x1b[2J" * 9, device=f"device-{number}"))
             collector.take(message(f"kind-{number}", b"{}"))
     assert set(collector.counts.of) == names
-    assert collector.counts.of["not_json"] == collector.counts.of["unknown_topic"] == 3000
-    assert len(caplog.records) == 2
+    assert collector.counts.of["not_json"] == collector.counts.of["unknown_topic"] == 600
+    assert len(caplog.records) == 3  # one says that older garbage has made room
     assert collector.rows(device) == []
 
 

@@ -48,7 +48,7 @@ def test_what_was_stored_before_the_latest_reports_were_kept_is_kept(address: st
             "measured, lo, method, alive, expired, unknown, seconds, bindings, bytes) VALUES "
             "('home-1', 'b', 1, 1, 'udp/sip', 'stream', '-|-', 1, 39.6, 'comb', 1, 1, 0, 1, 1, 1)"
         )
-    assert "expected schema version 0003, found 0001" in str(database.schema_trouble())
+    assert "expected schema version 0004, found 0001" in str(database.schema_trouble())
     database.upgrade()
     assert database.schema_trouble() is None
     with database.reading() as connection:

@@ -28,6 +28,11 @@ class Stream:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     anchor: float | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether anything of this boot had been received before."""
+        return self.high > 0 or self.anchor is not None
+
     def add(self, seq: int) -> bool:
         """Note that *seq* was received. False if it had been before."""
         if seq > self.high:
