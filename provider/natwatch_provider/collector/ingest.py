@@ -4,6 +4,7 @@ Everything here happens in the caller's one transaction. What is returned may be
 only once that is committed.
 """
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,7 @@ class _Rows:
     unread: list[Unread] = field(default_factory=list)
     judged: dict[str, list[Judged]] = field(default_factory=lambda: defaultdict(list))
     layered: set[str] = field(default_factory=set)  # devices that told which box is short
+    clocked: list[Stream] = field(default_factory=list)  # whose time is confirmed from now on
 
 
 def ingest(
@@ -78,6 +80,8 @@ def ingest(
         sequences[(one.device, str(one.boot))].add(int(one.seq or 0))
     reports.add(connection, rows.reports, rows.lifetimes)
     latest.keep(connection, rows.latest)
+    for stream in rows.clocked:
+        _retime(connection, stream)
     for name, judged in sorted(rows.judged.items()):
         keepalive = known[name].keepalive_s
         outcome.lines += judge(connection, name, keepalive, judged, rules, now)
@@ -119,6 +123,8 @@ def _take_report(
     device.reported(one.boot, boot_is_new)
     stream.saw_report(one.received, one.mono)
     time, tq = _time_of(one, stream)
+    if tq in reports.CONFIRMED and stream.saw_clock(time, one.mono):
+        rows.clocked.append(stream)
     rows.reports.append(
         {
             "device": one.device,
@@ -168,15 +174,42 @@ def _take_lifetime(one: Report, time: float, rows: _Rows) -> None:
 def _time_of(one: Report, stream: Stream) -> tuple[float, str]:
     """When a report was made, UTC seconds, and where that is from.
 
-    Without a clock on the device it follows from mono and the boot's anchor, which
-    saw_report() has set. Where that cannot be right either, it is when the report came.
+    A time that the reflector did not confirm gives way to one that follows from mono and a report
+    of the same boot that it did confirm, also when that comes later (_retime). Without a clock on
+    the device it follows from mono and the boot's anchor, which saw_report() has set. Where that
+    cannot be right either, it is when the report came.
     """
-    if one.t is not None and one.tq != "none" and _possible(one.t, one.received):
+    told = one.t is not None and one.tq != "none" and _possible(one.t, one.received)
+    if one.t is not None and told and one.tq in reports.CONFIRMED:
+        return one.t, one.tq
+    if stream.clock is not None and _possible(stream.clock + one.mono, one.received):
+        return stream.clock + one.mono, "rebuilt"
+    if one.t is not None and told:
         return one.t, one.tq
     anchor = one.received - one.mono if stream.anchor is None else stream.anchor
     if _possible(anchor + one.mono, one.received):
         return anchor + one.mono, "rebuilt"
     return one.received, "received"
+
+
+def _retime(connection: Connection, stream: Stream) -> None:
+    """The first confirmed time of a boot has come: what was dated by less before is dated by it.
+
+    A report that was dated too early may have lost the place of the latest to one of the boot
+    before; it gets it now. Alerts that were raised meanwhile keep their times.
+    """
+    clock = stream.clock or 0.0
+    since = clock - FUTURE_S
+    found = reports.retime(connection, stream.device, stream.boot, clock, since)
+    again = []
+    for row in found:
+        if row["kind"] in CHECKED:
+            try:
+                check(row["kind"], json.loads(row["data"]))
+            except Rejected:
+                continue
+            again.append({"device": stream.device, "boot": stream.boot, **row})
+    latest.keep(connection, again)
 
 
 def _possible(time: float, received: float) -> bool:

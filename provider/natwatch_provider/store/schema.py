@@ -65,6 +65,8 @@ stream = Table(
     Column("high", BigInteger, nullable=False),  # the highest seq received
     Column("gaps", Text, nullable=False),  # JSON [[first, last], …]: missing below it
     Column("anchor", Double),  # UTC at mono 0, for reports of an unset clock
+    # The same by the first report whose time the reflector confirmed; null: there was none yet.
+    Column("clock", Double),
 )
 
 report = Table(
