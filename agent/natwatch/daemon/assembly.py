@@ -34,7 +34,7 @@ def assemble(config, boot, say):
     """
     chosen = None if config["profile"] is None else profile.load(config["profile"])
     spool = Spool(boot)
-    link = None
+    link, endpoints = None, []
     if config["brokers"]:
         tls = config["tls"] or {"ca": None, "certificate": None, "key": None}
         endpoints = [
@@ -49,4 +49,7 @@ def assemble(config, boot, say):
             for broker in config["brokers"]
         ]
         link = Link(config["device"], endpoints, spool, _driver(), _fraction, _describe)
-    return Service(config, spool, link, say, chosen)
+    service = Service(config, spool, link, say, chosen)
+    for endpoint in endpoints:
+        endpoint.time = lambda: service.clock.corrected(port.now())
+    return service
