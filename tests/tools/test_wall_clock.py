@@ -1,4 +1,4 @@
-"""The agent measures on the monotonic clock: who else may ask for the time of day is listed here."""
+"""The agent measures on the monotonic clock: here is who else may ask for the time of day."""
 
 import re
 from pathlib import Path
