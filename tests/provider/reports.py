@@ -51,7 +51,9 @@ def report(seq: int, data: Any = None, device: str = "home-1", **fields: Any) ->
     return message("report", envelope(seq, data, **fields), device, 1_000_001.0 + seq)
 
 
-def birth(conn: int, boot: str = BOOT, mono: float = 0.0, at: float = 1_000_000.0) -> Message:
+def birth(
+    conn: int, boot: str = BOOT, mono: float = 0.0, at: float = 1_000_000.0, **fields: Any
+) -> Message:
     value = {
         "online": True,
         "boot": boot,
@@ -59,6 +61,7 @@ def birth(conn: int, boot: str = BOOT, mono: float = 0.0, at: float = 1_000_000.
         "version": "0.1.0",
         "interpreter": "micropython",
         "mono": mono,
+        **fields,
     }
     return message("state", json.dumps(value).encode(), at=at)
 

@@ -99,6 +99,19 @@ def test_births_and_wills_are_told_apart() -> None:
     assert (died.online, died.conn) == (False, 3)
 
 
+def test_a_birth_says_how_the_start_before_ended() -> None:
+    born = parse(birth(1, unclean=True, last={"boot": "f" * 16, "seq": 880}))
+    assert isinstance(born, Presence)
+    assert (born.unclean, born.last_boot, born.last_seq) == (True, "f" * 16, 880)
+    for fields in ({}, {"unclean": None, "last": None}):
+        plain = parse(birth(1, **fields))
+        assert isinstance(plain, Presence)
+        assert (plain.unclean, plain.last_boot, plain.last_seq) == (None, None, 0)
+    for bad in ({"unclean": 1}, {"last": 7}, {"last": {"boot": "f", "seq": 1}}, {"last": {}}):
+        with pytest.raises(Rejected):
+            parse(birth(1, **bad))
+
+
 def test_data_is_kept_as_ascii_json_whatever_is_in_it() -> None:
     parsed = parse(report(1, {"odd": "\0 \ud800 дом"}))
     assert isinstance(parsed, Report)

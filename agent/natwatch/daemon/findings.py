@@ -36,9 +36,11 @@ class Findings:
         self._numbers = {n: self._numbers[n] for n in self._numbers if n[0] != owner}
 
     def dropped(self):
-        """{name: count} of reports that found no room."""
+        """{name: count} of reports that found no room, and what went wrong with the files."""
         dropped = self.spool.dropped
-        return {"spool_full_" + kind: dropped[kind] for kind in dropped}
+        counts = {"spool_full_" + kind: dropped[kind] for kind in dropped}
+        counts.update(self.spool.counters())
+        return counts
 
     def _number(self, engine, measurement):
         """The id of an engine's measurement: one number for all results that share bindings."""

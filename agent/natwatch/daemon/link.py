@@ -191,7 +191,7 @@ class Link:
             except (ValueError, MemoryError):  # a router's heap is small
                 self.dropped["bad_ack"] += 1
                 return
-            if boot != self._spool.boot:
+            if not self._spool.knows(boot):
                 self.dropped["foreign_boot"] += 1
             self._spool.acknowledge(boot, ranges)
         elif topic == self._topic + "down/command":

@@ -104,6 +104,7 @@ class Service:
         self._guard("service", self._say_trouble)
         for item, engine in list(self._running):
             self._guard(engine, self._say_progress, item, engine, now)
+        self._guard("spool", self.findings.spool.turn, now)
         if self.link is not None:
             self._guard(self.link, self._hear_link)
         if self.supervision.gave_up is not None:
@@ -128,6 +129,7 @@ class Service:
         self._guard("classic", self.surveys.close)
         if self.link is not None:
             self._guard(self.link, self.link.close)
+        self._guard("spool", self.findings.spool.close, port.now())
         self.loop.close()
 
     # What raises

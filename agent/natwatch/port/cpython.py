@@ -59,3 +59,18 @@ def where(error):
         step = step.tb_next
     parts = step.tb_frame.f_code.co_filename.split("/")
     return "%s:%d" % ("/".join(parts[-3:]), step.tb_lineno)
+
+
+def sync(file):
+    """Return when what was written to *file* is on the medium."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(path):
+    """The same for the names in a folder."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -102,3 +102,14 @@ def where(error):
         return "?"
     number = parts[2].split(",")[1].replace(" line ", "")
     return "%s:%s" % ("/".join(parts[1].split("/")[-3:]), number)
+
+
+def sync(file):
+    """Return when what was written to *file* is on the medium: flush() is fsync here."""
+    file.flush()
+
+
+def sync_folder(path):
+    """The same for the names in a folder, which opens like a file."""
+    with open(path) as folder:
+        folder.flush()
