@@ -17,7 +17,7 @@ from paho.mqtt.client import CallbackAPIVersion, Client
 from sqlalchemy import select
 
 from natwatch_provider.store.database import Database
-from natwatch_provider.store.schema import report
+from natwatch_provider.store.schema import device, quarantine, report
 from natwatch_provisioning.authority import Authority, Identity
 from tests.interop.parts import BOOT, PATIENCE, Broker, Collector, until
 
@@ -74,68 +74,83 @@ def envelope(seq: int) -> bytes:
     return json.dumps({**value, "kind": "weather", "data": {}}).encode()
 
 
-def test_a_report_that_is_too_long_is_dropped_and_its_device_stays_connected(
-    world: World,
-) -> None:
-    collector, device = Collector(world.broker, world.service), Overdoer(world.broker, world.device)
-    device.say("natwatch/box-1/up/report", b'"' + b"x" * 70_000 + b'"').wait_for_publish(PATIENCE)
-    device.say("natwatch/box-1/up/report", envelope(1)).wait_for_publish(PATIENCE)
-    until(lambda: collector.reports("box-1") == [1], "the report after it")
-    assert not device.lost.is_set() and len(collector.heard) == 1
-    device.close()
-    collector.close()
-
-
 def test_who_sends_a_hundred_megabytes_is_cut_off_before_they_cost_memory(world: World) -> None:
     assert world.broker._process is not None
     status = Path(f"/proc/{world.broker._process.pid}/status")
-    collector, device = Collector(world.broker, world.service), Overdoer(world.broker, world.device)
+    collector = Collector(world.broker, world.service)
+    sender = Overdoer(world.broker, world.device)
     before = int(status.read_text().split("VmHWM:")[1].split()[0])
-    device.say("natwatch/box-1/up/report", bytes(100_000_000))
-    assert device.lost.wait(PATIENCE)
+    sender.say("natwatch/box-1/up/report", bytes(100_000_000))
+    assert sender.lost.wait(PATIENCE)
+    until(
+        lambda: "Client box-1 disconnected due to oversize packet" in world.log.read_text(), "log"
+    )
     other = Overdoer(world.broker, world.other)
     other.say("natwatch/box-2/up/report", envelope(1)).wait_for_publish(PATIENCE)
     until(lambda: collector.reports("box-2") == [1], "a report of another device")
     assert int(status.read_text().split("VmHWM:")[1].split()[0]) < before + 5000
-    device.close()
+    sender.close()
     other.close()
     collector.close()
 
 
-def test_what_a_device_says_under_anothers_name_reaches_no_collector(
-    world: World, tmp_path: Path
+class Running:
+    """The real natwatch-collector at *world*'s broker, over mutual TLS, subscribed."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        command = [sys.executable, "-m", "natwatch_provider.collector.cli"]
+        command += ["--database", f"sqlite:///{folder}/natwatch.db"]
+        command += ["--broker", f"127.0.0.1:{world.broker.service_port}"]
+        command += ["--ca", str(world.authority.certificate)]
+        command += ["--certificate", str(world.service.certificate)]
+        command += ["--key", str(world.service.key)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        while ": connected" not in self.process.stderr.readline():
+            assert self.process.poll() is None
+        self.database = Database(f"sqlite:///{folder}/natwatch.db")
+
+    def rows(self, *columns: Any) -> list[tuple[Any, ...]]:
+        with self.database.reading() as connection:
+            return [tuple(row) for row in connection.execute(select(*columns))]
+
+    def close(self) -> None:
+        self.database.close()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def running(world: World, tmp_path: Path) -> Iterator[Running]:
+    running = Running(world, tmp_path)
+    yield running
+    running.close()
+
+
+def test_a_report_that_is_too_long_is_told_of_and_its_device_stays_connected(
+    world: World, running: Running
 ) -> None:
-    """With the real collector, over mutual TLS: stored is what the certificate's name has said."""
-    command = [sys.executable, "-m", "natwatch_provider.collector.cli"]
-    command += ["--database", f"sqlite:///{tmp_path}/natwatch.db"]
-    command += ["--broker", f"127.0.0.1:{world.broker.service_port}"]
-    command += ["--ca", str(world.authority.certificate)]
-    command += ["--certificate", str(world.service.certificate), "--key", str(world.service.key)]
-    collector = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert collector.stderr is not None
-        while ": connected" not in collector.stderr.readline():
-            assert collector.poll() is None
-        thief = Overdoer(world.broker, world.device)
-        birth = {"online": True, "boot": BOOT, "conn": 1, "version": "1", "interpreter": "x"}
-        thief.say("natwatch/box-2/up/state", json.dumps({**birth, "mono": 1.0}).encode())
-        thief.say("natwatch/box-2/up/report", envelope(1))
-        thief.say("natwatch/box-2/down/ack", json.dumps({"boot": BOOT, "ranges": []}).encode())
-        thief.say("natwatch/box-1/up/report", envelope(2)).wait_for_publish(PATIENCE)
-        database = Database(f"sqlite:///{tmp_path}/natwatch.db")
+    sender = Overdoer(world.broker, world.device)
+    long = b'"' + b"x" * 120_000 + b'"'
+    sender.say("natwatch/box-1/up/report", long).wait_for_publish(PATIENCE)
+    sender.say("natwatch/box-1/up/report", envelope(1)).wait_for_publish(PATIENCE)
+    until(lambda: running.rows(report.c.seq) == [(1,)], "the report after it")
+    told = running.rows(quarantine.c.device, quarantine.c.reason, quarantine.c.size)
+    assert told == [("box-1", "too_big", len(long))]
+    assert not sender.lost.is_set()
+    sender.close()
 
-        def stored() -> list[tuple[str, int]]:
-            with database.reading() as connection:
-                rows = connection.execute(select(report.c.device, report.c.seq))
-                return [(row.device, row.seq) for row in rows]
 
-        until(stored, "the one report under its own name")
-        assert stored() == [("box-1", 2)]
-        with database.reading() as connection:
-            names = connection.exec_driver_sql("SELECT id FROM device").scalars().all()
-        assert names == ["box-1"]
-        thief.close()
-        database.close()
-    finally:
-        collector.send_signal(signal.SIGTERM)
-        collector.wait(timeout=PATIENCE)
+def test_what_a_device_says_under_anothers_name_reaches_no_collector(
+    world: World, running: Running
+) -> None:
+    thief = Overdoer(world.broker, world.device)
+    birth = {"online": True, "boot": BOOT, "conn": 1, "version": "1", "interpreter": "x"}
+    thief.say("natwatch/box-2/up/state", json.dumps({**birth, "mono": 1.0}).encode())
+    thief.say("natwatch/box-2/up/report", envelope(1))
+    thief.say("natwatch/box-2/down/ack", json.dumps({"boot": BOOT, "ranges": []}).encode())
+    thief.say("natwatch/box-1/up/report", envelope(2)).wait_for_publish(PATIENCE)
+    stored = until(lambda: running.rows(report.c.device, report.c.seq), "that of its own name")
+    assert stored == [("box-1", 2)]
+    assert running.rows(device.c.id) == [("box-1",)]
+    thief.close()

@@ -28,7 +28,7 @@ log = logging.getLogger("natwatch.collector")
 TOPICS = "natwatch/+/up/#"
 # A longer packet stays at the broker, which drops it for us alone (MQTT 5, 3.1.2.11.4); twice
 # what a device may send, so that who sends a little more is still seen.
-PACKET_BYTES = 2 * telemetry.MAX_BYTES
+PACKET_BYTES = 2 * telemetry.MAX_BYTES + 1024  # a little more than our broker lets in
 KEPT_BYTES = 4096  # of a message that is too long to be a report
 PATIENCE_S = 1.0  # how long a message waits for room in it, and so holds the broker back
 KEEPALIVE_S = 30
