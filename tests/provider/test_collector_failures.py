@@ -161,6 +161,30 @@ def test_a_broker_that_is_killed_in_the_middle_loses_nothing(
     assert stored(address) == list(range(1, 81))
 
 
+# A collector whose reading thread dies at the first message.
+DEAF = """
+import sys
+from natwatch_provider.collector import cli, fair
+put = fair.FairQueue.put
+def once(*arguments):
+    fair.FairQueue.put = put
+    raise RuntimeError("a fault of ours")
+fair.FairQueue.put = once
+sys.exit(cli.main())
+"""
+
+
+def test_a_reading_thread_that_dies_is_noticed_and_replaced(
+    tmp_path: Path, devices: Devices, start: Start
+) -> None:
+    collector = start(f"sqlite:///{tmp_path}/natwatch.db", sys.executable, "-c", DEAF)
+    devices.send(envelope(1))
+    collector.says("is away: the thread that reads from it has died")
+    collector.says(": back")
+    devices.send(envelope(1))
+    devices.acknowledged({1})
+
+
 def test_a_database_locked_by_another_writer_is_waited_for(
     tmp_path: Path, devices: Devices, start: Start
 ) -> None:

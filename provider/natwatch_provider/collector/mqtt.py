@@ -99,6 +99,7 @@ class MqttSource:
         # From here on only paho's own thread touches the socket: acknowledgements are queued
         # to it by the thread that commits.
         client.loop_start()
+        thread = client._thread  # nothing public tells that it has died, and we would be deaf
         self._client = client
         reason = "stopped"
         while not self._stopping.is_set():
@@ -106,7 +107,9 @@ class MqttSource:
                 reason = ended.get(timeout=0.2)
                 break
             except queue.Empty:
-                pass
+                if thread is None or not thread.is_alive():
+                    reason = "the thread that reads from it has died; a fault of this program"
+                    break
         self._client = None
         client.disconnect()
         client.loop_stop()
