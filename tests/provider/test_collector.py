@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +70,18 @@ class Broker:
 
 
 class Running:
-    """A collector process, and the lines it has said."""
+    """A collector process, and the lines it has said. *command*: what starts it."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        command: Sequence[str] = (sys.executable, "-m", "natwatch_provider.collector.cli"),
+    ) -> None:
         self.lines: list[str] = []
         arguments = ["--database", address, "--broker", f"127.0.0.1:{port}"]
         arguments += ["--baseline-days", "0"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "natwatch_provider.collector.cli", *arguments],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -9,11 +9,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from natwatch_provider.store import alerts, devices, latest, streams
 from natwatch_provider.store.alerts import Evidence
-from natwatch_provider.store.database import Database, _migrations, is_away
+from natwatch_provider.store.database import Database, _migrations, is_at_fault, is_away
 from natwatch_provider.store.keys import Key, context_of
 from natwatch_provider.store.schema import lifetime, metadata
 from natwatch_provider.store.streams import MAX_GAPS, Stream
@@ -282,3 +282,23 @@ def test_a_stopped_server_is_away_and_then_back(cluster: Cluster) -> None:
     with database.writing() as connection:
         devices.lock(connection, ["home-1"], 1.0)
     database.close()
+
+
+# What SQLite says, and whether what was written is at fault for it.
+FAULTS = (
+    (sqlite3.OperationalError("database or disk is full"), False),
+    (sqlite3.OperationalError("attempt to write a readonly database"), False),
+    (sqlite3.DatabaseError("database disk image is malformed"), False),
+    (sqlite3.DatabaseError("file is not a database"), False),
+    (sqlite3.IntegrityError("NOT NULL constraint failed"), True),
+    (sqlite3.DataError("string or blob too big"), True),
+)
+
+
+@pytest.mark.parametrize(("said", "fault"), FAULTS)
+def test_a_database_that_refuses_everything_is_told_from_a_value_that_it_refuses(
+    said: sqlite3.Error, fault: bool
+) -> None:
+    wrapped = DBAPIError.instance("INSERT", {}, said, sqlite3.Error)
+    assert is_at_fault(wrapped) is fault
+    assert is_at_fault(OverflowError("Python int too large to convert to SQLite INTEGER"))

@@ -28,7 +28,7 @@ log = logging.getLogger("natwatch.collector")
 TOPICS = "natwatch/+/up/#"
 # A longer packet stays at the broker, which drops it for us alone (MQTT 5, 3.1.2.11.4); twice
 # what a device may send, so that who sends a little more is still seen.
-PACKET_BYTES = 2 * telemetry.MAX_BYTES
+PACKET_BYTES = 2 * telemetry.MAX_BYTES + 1024  # a little more than our broker lets in
 KEPT_BYTES = 4096  # of a message that is too long to be a report
 PATIENCE_S = 1.0  # how long a message waits for room in it, and so holds the broker back
 KEEPALIVE_S = 30
@@ -99,6 +99,7 @@ class MqttSource:
         # From here on only paho's own thread touches the socket: acknowledgements are queued
         # to it by the thread that commits.
         client.loop_start()
+        thread = client._thread  # nothing public tells that it has died, and we would be deaf
         self._client = client
         reason = "stopped"
         while not self._stopping.is_set():
@@ -106,7 +107,9 @@ class MqttSource:
                 reason = ended.get(timeout=0.2)
                 break
             except queue.Empty:
-                pass
+                if thread is None or not thread.is_alive():
+                    reason = "the thread that reads from it has died; a fault of this program"
+                    break
         self._client = None
         client.disconnect()
         client.loop_stop()
