@@ -13,6 +13,7 @@ from natwatch_provisioning.authority import Identity
 
 # Operators' requirements open UDP only, so 443, which firewalls let out, stands beside 8883.
 DEVICE_PORTS = (8883, 443)
+PACKET_BYTES = 2 * 65536
 
 ACCESS = """\
 # %u is the CN of the client's certificate.
@@ -34,7 +35,10 @@ acl_file {access}
 # The devices' spools and the collector's database are the state; the broker keeps nothing.
 persistence false
 retain_available false
-max_packet_size 65536
+# Whoever sends more is cut off before the broker has reserved memory for it, and named in the log;
+# message_size_limit would drop it without a word. Twice what a report may have: one that is a
+# little too long reaches the collector, which tells whose it is.
+max_packet_size {packet_bytes}
 # A collector that lags gets more rope than the default 1000; past it, devices send again.
 max_queued_messages 10000
 # Without it TLS hand-shakes are 18 times slower (Nagle and delayed ACK wait for each other).
@@ -78,7 +82,7 @@ def configuration(
     ``mosquitto``, who must be able to read the key, since 2.0 reads it after the change).
     In a user namespace where root is the only user, give "root".
     """
-    parts = [_GENERAL.format(access=access)]
+    parts = [_GENERAL.format(access=access, packet_bytes=PACKET_BYTES)]
     if user is not None:
         parts.append(f"user {user}\n")
     for ports, extra in ((device_ports, _DEVICES_ONLY), (service_ports, "")):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +70,18 @@ class Broker:
 
 
 class Running:
-    """A collector process, and the lines it has said."""
+    """A collector process, and the lines it has said. *command*: what starts it."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        command: Sequence[str] = (sys.executable, "-m", "natwatch_provider.collector.cli"),
+    ) -> None:
         self.lines: list[str] = []
         arguments = ["--database", address, "--broker", f"127.0.0.1:{port}"]
         arguments += ["--baseline-days", "0"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "natwatch_provider.collector.cli", *arguments],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -183,7 +184,7 @@ def test_reports_are_stored_then_acknowledged_and_a_shrink_is_told(
     assert "old=39.6-40.4s new=14.6-15.4s" in line
     assert collector.end(signal.SIGTERM) == 0
     assert len(collector.said("not_json from home-1")) == 1
-    assert collector.said("stopped: stored=5 acknowledged=5 not_json=5")
+    assert collector.said("stopped: stored=5 acknowledged=5 quarantined=5 not_json=5")
     assert not collector.said("Traceback")
     devices.close()
 

@@ -20,7 +20,7 @@ from natwatch_provider.collector.counts import Counts
 from natwatch_provider.collector.ingest import Ranges
 from natwatch_provider.collector.judge import Rules
 from natwatch_provider.collector.kinds import CHECKED
-from natwatch_provider.collector.messages import Message
+from natwatch_provider.collector.messages import Message, Report
 from natwatch_provider.collector.pipeline import Pipeline
 from natwatch_provider.store import alerts, overview
 from natwatch_provider.store.database import Database
@@ -30,6 +30,7 @@ from natwatch_provider.store.schema import (
     device,
     latest,
     lifetime,
+    quarantine,
     report,
     stream,
 )
@@ -179,6 +180,7 @@ def test_garbage_among_good_reports_harms_none_of_them(collector: Collector) -> 
     assert counted == {
         "stored": 4,
         "acknowledged": 4,
+        "quarantined": 4,
         "not_json": 1,
         "bad_envelope": 1,
         "bad_state": 1,
@@ -194,14 +196,17 @@ def test_a_message_that_the_database_refuses_does_not_take_the_batch_with_it(
     whole = pipeline_module.ingest
 
     def refuse_the_second(connection: Any, arrivals: Any, *more: Any) -> Any:
-        if any(one.seq == 2 for one in arrivals):
+        if any(one.seq == 2 and isinstance(one, Report) for one in arrivals):
             raise ValueError("a value that no column takes")
         return whole(connection, arrivals, *more)
 
     monkeypatch.setattr(pipeline_module, "ingest", refuse_the_second)
     acks = collector.take(report_of(1), report_of(2), report_of(3))
-    assert acks == {("home-1", BOOT): [(1, 1), (3, 3)]}
+    assert acks == {("home-1", BOOT): [(1, 1), (2, 2), (3, 3)]}
     assert [row["seq"] for row in collector.rows(report)] == [1, 3]
+    (row,) = collector.rows(quarantine)
+    assert (row["reason"], row["boot"], row["seq"]) == ("refused", BOOT, 2)
+    assert row["payload"] == report_of(2).payload
     assert collector.counts.of["refused"] == 1
 
 
@@ -210,12 +215,12 @@ def test_garbage_costs_bounded_memory_and_few_lines(
 ) -> None:
     names = set(collector.counts.of)
     with caplog.at_level(logging.INFO, "natwatch.collector"):
-        for number in range(3000):
+        for number in range(600):
             collector.take(message("report", b"\x1b[2J" * 9, device=f"device-{number}"))
             collector.take(message(f"kind-{number}", b"{}"))
     assert set(collector.counts.of) == names
-    assert collector.counts.of["not_json"] == collector.counts.of["unknown_topic"] == 3000
-    assert len(caplog.records) == 2
+    assert collector.counts.of["not_json"] == collector.counts.of["unknown_topic"] == 600
+    assert len(caplog.records) == 3  # one says that older garbage has made room
     assert collector.rows(device) == []
 
 
@@ -342,12 +347,86 @@ def test_the_time_of_a_report_without_a_clock_follows_from_boot_and_mono(
     assert [row["measured"] for row in collector.rows(lifetime)] == [5100.0, 5200.0]
 
 
+def times(collector: Collector) -> list[tuple[int, float, str]]:
+    rows = [(row["seq"], row["time"], row["tq"]) for row in collector.rows(report)]
+    return sorted(rows)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_earlier_times_of_a_boot_follow_the_first_that_the_reflector_confirms(
+    collector: Collector, at_once: bool
+) -> None:
+    messages = [
+        # The clock is three days back, then unset; neither report tells the time.
+        report_of(1, t=740_801.0, tq="est", mono=1.0),
+        report_of(2, t=None, tq="none", mono=2.0),
+        report_of(3, t=999_003.0, tq="reflector", mono=3.0),
+        report_of(4, t=740_804.0, tq="est", mono=4.0),
+        report_of(5, t=999_005.0, tq="ntp", mono=5.0),
+        report_of(1, t=740_801.0, tq="est", mono=1.0, boot=NEXT_BOOT),
+    ]
+    if at_once:
+        collector.take(*messages)
+    else:
+        for one in messages:
+            collector.take(one)
+    assert times(collector) == [
+        (1, 740_801.0, "est"),  # of the other boot
+        (1, 999_001.0, "rebuilt"),
+        (2, 999_002.0, "rebuilt"),
+        (3, 999_003.0, "reflector"),
+        (4, 999_004.0, "rebuilt"),
+        (5, 999_005.0, "ntp"),
+    ]
+    measured = [(row["boot"], row["seq"], row["measured"]) for row in collector.rows(lifetime)]
+    assert sorted(measured) == [
+        *[(BOOT, seq, 999_000.0 + seq) for seq in (1, 2, 3, 4, 5)],
+        (NEXT_BOOT, 1, 740_801.0),
+    ]
+
+
+def test_a_report_from_before_the_clock_was_set_becomes_the_latest_once_it_is(
+    collector: Collector,
+) -> None:
+    collector.take(resident(9, 10))
+    back = {"boot": NEXT_BOOT, "tq": "est"}
+    collector.take(resident(1, 20, t=740_801.0, mono=1.0, **back))
+    assert shares(collector) == [("home-1", 10.0)], "it seems to be older"
+    collector.take(report_of(2, {"share": "x"}, kind="nat", t=740_802.0, mono=2.0, **back))
+    collector.take(report_of(3, boot=NEXT_BOOT, t=1_000_033.0, mono=3.0))
+    assert shares(collector) == [("home-1", 20.0)]
+    assert [(row["kind"], row["time"]) for row in collector.rows(latest)] == [
+        ("resident", 1_000_031.0)
+    ], "a report with a wrong field is nobody's latest"
+    # One that is the latest already gets the time as well.
+    third = "00000000000000aa"
+    collector.take(resident(1, 30, boot=third, t=None, tq="none", mono=1.0))
+    collector.take(report_of(2, boot=third, t=1_000_042.5, mono=2.0))
+    assert [row["time"] for row in collector.rows(latest)] == [1_000_041.5]
+
+
+def test_only_the_first_confirmed_time_of_a_boot_dates_what_came_before(
+    collector: Collector,
+) -> None:
+    collector.take(report_of(1, t=None, tq="none", mono=1.0))
+    collector.take(report_of(2, t=1_000_002.0, tq="ntp", mono=2.0))
+    # A month later the clocks of the device are a minute apart.
+    collector.take(report_of(3, t=1_000_063.0, tq="ntp", mono=3.0))
+    collector.take(report_of(4, t=None, tq="none", mono=4.0))
+    assert [time for _, time, _ in times(collector)] == [
+        1_000_001.0,
+        1_000_002.0,
+        1_000_063.0,
+        1_000_004.0,
+    ]
+
+
 def test_a_device_clock_is_believed_unless_it_is_ahead_of_ours(collector: Collector) -> None:
     collector.take(report_of(1, t=999_000.0, tq="reflector", mono=0.0))
     collector.take(report_of(2, t=9e9, tq="ntp", mono=1.0))
     assert [(row["time"], row["tq"]) for row in collector.rows(report)] == [
         (999_000.0, "reflector"),
-        (1_000_002.0 + 1.0, "rebuilt"),
+        (999_001.0, "rebuilt"),  # a second after the first, says mono
     ]
 
 

@@ -52,7 +52,9 @@ GARBAGE = (
         ("bad_envelope", message("report", without(envelope(1), field)))
         for field in ("v", "boot", "seq", "tq", "mono", "kind", "data")
     ],
-    ("bad_envelope", report(1, v=2)),
+    ("unknown_version", report(1, v=2)),
+    ("bad_envelope", report(1, v=0)),
+    ("bad_envelope", report(1, v="2")),
     ("bad_envelope", report(1, boot="short")),
     ("bad_envelope", report(0)),
     ("bad_envelope", message("report", envelope(1).replace(b'"seq": 1', b'"seq": "1"'))),

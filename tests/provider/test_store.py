@@ -9,11 +9,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from natwatch_provider.store import alerts, devices, latest, streams
 from natwatch_provider.store.alerts import Evidence
-from natwatch_provider.store.database import Database, _migrations, is_away
+from natwatch_provider.store.database import Database, _migrations, is_at_fault, is_away
 from natwatch_provider.store.keys import Key, context_of
 from natwatch_provider.store.schema import lifetime, metadata
 from natwatch_provider.store.streams import MAX_GAPS, Stream
@@ -48,7 +48,7 @@ def test_what_was_stored_before_the_latest_reports_were_kept_is_kept(address: st
             "measured, lo, method, alive, expired, unknown, seconds, bindings, bytes) VALUES "
             "('home-1', 'b', 1, 1, 'udp/sip', 'stream', '-|-', 1, 39.6, 'comb', 1, 1, 0, 1, 1, 1)"
         )
-    assert "expected schema version 0003, found 0001" in str(database.schema_trouble())
+    assert "expected schema version 0005, found 0001" in str(database.schema_trouble())
     database.upgrade()
     assert database.schema_trouble() is None
     with database.reading() as connection:
@@ -160,6 +160,13 @@ def test_the_anchor_is_the_earliest_that_reports_allow() -> None:
     assert stream.anchor == 1005.0
 
 
+def test_the_first_confirmed_time_of_a_boot_is_its_clock() -> None:
+    stream = Stream("home-1", BOOT)
+    assert stream.saw_clock(1060.0, 55.0) is True
+    assert stream.saw_clock(1300.0, 60.0) is False
+    assert stream.clock == 1005.0
+
+
 def test_a_stream_is_the_same_after_it_was_stored(database: Database) -> None:
     for sequence in ([9, 4], [7]):
         with database.writing() as connection:
@@ -167,10 +174,11 @@ def test_a_stream_is_the_same_after_it_was_stored(database: Database) -> None:
             found = streams.lock(connection, [("home-1", BOOT)])
             for seq in sequence:
                 found[("home-1", BOOT)].add(seq)
+            found[("home-1", BOOT)].saw_clock(1060.0, 55.0)
             streams.save(connection, found.values())
     with database.writing() as connection:
         stream = streams.lock(connection, [("home-1", BOOT)])[("home-1", BOOT)]
-    assert (stream.high, stream.gaps) == (9, [(1, 3), (5, 6), (8, 8)])
+    assert (stream.high, stream.gaps, stream.clock) == (9, [(1, 3), (5, 6), (8, 8)], 1005.0)
 
 
 def test_two_writers_of_one_device_wait_for_each_other(database: Database) -> None:
@@ -274,3 +282,23 @@ def test_a_stopped_server_is_away_and_then_back(cluster: Cluster) -> None:
     with database.writing() as connection:
         devices.lock(connection, ["home-1"], 1.0)
     database.close()
+
+
+# What SQLite says, and whether what was written is at fault for it.
+FAULTS = (
+    (sqlite3.OperationalError("database or disk is full"), False),
+    (sqlite3.OperationalError("attempt to write a readonly database"), False),
+    (sqlite3.DatabaseError("database disk image is malformed"), False),
+    (sqlite3.DatabaseError("file is not a database"), False),
+    (sqlite3.IntegrityError("NOT NULL constraint failed"), True),
+    (sqlite3.DataError("string or blob too big"), True),
+)
+
+
+@pytest.mark.parametrize(("said", "fault"), FAULTS)
+def test_a_database_that_refuses_everything_is_told_from_a_value_that_it_refuses(
+    said: sqlite3.Error, fault: bool
+) -> None:
+    wrapped = DBAPIError.instance("INSERT", {}, said, sqlite3.Error)
+    assert is_at_fault(wrapped) is fault
+    assert is_at_fault(OverflowError("Python int too large to convert to SQLite INTEGER"))

@@ -3,7 +3,8 @@
 from test_service import service
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
-from natwatch import port
+from natwatch import config, port
+from natwatch.daemon import assembly
 from natwatch.daemon.clock import Clock
 from natwatch.daemon.findings import Findings
 from natwatch.daemon.spool import Spool
@@ -56,6 +57,19 @@ def test_the_quality_of_a_time_says_who_vouches_for_it():
         (0, -DAY, (right, "reflector")),
     ):
         assert told(Heard(at), wrong, 5000) == expected, (at, wrong)
+
+
+def test_a_certificate_is_judged_by_the_reflectors_time_where_the_clock_is_wrong():
+    for at, wrong, expected in (
+        (None, None, None),
+        (None, -DAY, None),
+        (0, None, NOW + 5),
+        (0, -DAY, NOW + 5),
+        (0, 1, None),
+    ):
+        wall = Wall()
+        wall.now, wall.wrong = 5000, wrong
+        assert Clock(Heard(at), wall).corrected(5000) == expected, (at, wrong)
 
 
 def test_a_right_clock_stays_right_while_the_reflector_is_away_for_a_week():
@@ -144,3 +158,15 @@ def test_a_daemon_whose_clock_jumps_tells_how_often_and_goes_on():
     assert made.clock.jumps == 3, lines
     assert made._running and "raised_clock" not in made.counters()
     made.close()
+
+
+def test_the_link_to_each_broker_knows_the_corrected_time():
+    tls = {"ca": "a", "certificate": "b", "key": "c"}
+    value = {"device": DEVICE, "reflector": {"address": ADDRESS, "key": "0f" * 32}, "tls": tls}
+    value["brokers"] = [{"host": ADDRESS}, {"host": ADDRESS, "port": 443}]
+    made = assembly.assemble(config.check(value), "0" * 16, lambda line: None)
+    assert [endpoint.time() for endpoint in made.link._brokers] == [None, None]
+    made.session.wall = (4000000000000, port.now())
+    for endpoint in made.link._brokers:
+        assert 0 <= endpoint.time() - 4000000000 < 60
+    made.loop.close()

@@ -49,7 +49,7 @@ def assemble(config, boot, say):
         birth.update(spool.birth())
         return birth
 
-    link = None
+    link, endpoints = None, []
     if config["brokers"]:
         tls = config["tls"] or {"ca": None, "certificate": None, "key": None}
         endpoints = [
@@ -64,4 +64,7 @@ def assemble(config, boot, say):
             for broker in config["brokers"]
         ]
         link = Link(config["device"], endpoints, spool, _driver(), _fraction, describe)
-    return Service(config, spool, link, say, chosen)
+    service = Service(config, spool, link, say, chosen)
+    for endpoint in endpoints:
+        endpoint.time = lambda: service.clock.corrected(port.now())
+    return service

@@ -41,6 +41,13 @@ class Clock:
         wall, reflector = self._wall(), self.reflector(now)
         return None if wall is None or reflector is None else wall - reflector
 
+    def corrected(self, now):
+        """Seconds since 1970 by the reflector where the system's clock is unset or disagrees; None
+        where it can be believed, or nobody knows.
+        """
+        told, quality = self.time(now)
+        return told if quality == "reflector" else None
+
     def time(self, now):
         """(seconds since 1970 or None, where it comes from), as the envelope wants it."""
         wall, reflector = self._wall(), self.reflector(now)

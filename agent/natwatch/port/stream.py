@@ -6,8 +6,11 @@ bytes back that poll() does not see) and write() what is left. Every end is a St
 with the reason as a sentence for the log.
 
 TLS always verifies: the chain against the endpoint's CA, the dates, and the server's name
-(tried on both interpreters with each of the four wrong). What cannot be cut in pieces is the
-arithmetic of the hand-shake: some milliseconds on a PC, up to a few hundred on a small router.
+(tried on both interpreters with each of the four wrong). A box that wakes in 1970 finds every
+certificate not valid yet; where the reflector has told the time, the dates are checked against
+that (CPython: OpenSSL can be told to leave them to us; mbedTLS cannot). What cannot be cut in
+pieces is the arithmetic of the hand-shake: some milliseconds on a PC, up to a few hundred on a
+small router.
 """
 
 import errno
@@ -70,6 +73,10 @@ _MBEDTLS_VERDICTS = {
 _MBEDTLS_TICKET = -0x7B00
 
 
+# X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h), for which Python has no name.
+_NO_CHECK_TIME = 0x200000
+
+
 class StreamClosed(Exception):
     """The connection could not be made or has ended; args[0] is the reason, one sentence."""
 
@@ -80,7 +87,8 @@ class Endpoint:
     *host* is a numeric address (a name would block the loop while it is looked up), *server_name*
     the name that the server's certificate must carry (default: *host*). *ca*, *certificate* and
     *key* are paths of PEM files, the last two given together or not at all; without *ca* the
-    connection is plain TCP.
+    connection is plain TCP. ``time()`` gives seconds since 1970 where the system's clock is known
+    to be wrong, else None.
     """
 
     def __init__(self, host, port, server_name=None, ca=None, certificate=None, key=None):
@@ -90,6 +98,7 @@ class Endpoint:
         self.ca = ca
         self.certificate = certificate
         self.key = key
+        self.time = lambda: None
 
     def __str__(self):
         return ("[%s]:%d" if ":" in self.host else "%s:%d") % (self.host, self.port)
@@ -104,7 +113,8 @@ class Stream:
         self._shaken = endpoint.ca is None
         self._heard = False  # has the other side ever sent data?
         self._stalled = False  # the last write was cut short: poll for room
-        self._context = _tls_context(endpoint) if endpoint.ca else None
+        self._time = None if _MICROPYTHON else endpoint.time()
+        self._context = _tls_context(endpoint, self._time) if endpoint.ca else None
         self._tcp = self._socket = None  # the descriptor; what is read and written: TLS on top
         try:
             family, self._address = _numeric(endpoint)
@@ -135,6 +145,8 @@ class Stream:
                 self._socket.do_handshake()
             except (OSError, ValueError) as error:
                 return self._trouble(error) or False
+            if self._time is not None:
+                self._check_dates()
             self._shaken = True
         # MicroPython shakes hands inside read() and write(), and has no call to ask for it.
         return True
@@ -201,6 +213,15 @@ class Stream:
         if not _MICROPYTHON:
             self._tcp = self._socket  # wrap_socket() took the descriptor over
 
+    def _check_dates(self):
+        """The dates that OpenSSL was told to leave alone: the server's, and its authority's."""
+        own = self._socket.getpeercert()
+        known = [one for one in self._context.get_ca_certs() if one["subject"] == own["issuer"]]
+        for troubles in ([_dates(own, self._time)], [_dates(one, self._time) for one in known]):
+            # An authority that renewed its certificate is there twice: one of them will do.
+            if troubles and None not in troubles:
+                self._end(troubles[0])
+
     def _trouble(self, error):
         """None if *error* only means "not now"; raises StreamClosed for anything else."""
         if not _not_now(error):
@@ -256,12 +277,28 @@ def _numeric(endpoint):
     )
 
 
-def _tls_context(endpoint):
+def _dates(certificate, time):
+    """What is wrong with the dates of *certificate*, a sentence; None: nothing."""
+    import ssl
+
+    if time < ssl.cert_time_to_seconds(certificate["notBefore"]):
+        return "its certificate is not valid yet, by the reflector's time"
+    if time > ssl.cert_time_to_seconds(certificate["notAfter"]):
+        return "its certificate has expired, by the reflector's time"
+    return None
+
+
+def _tls_context(endpoint, time):
     paths = (endpoint.ca, endpoint.certificate, endpoint.key)
     kinds = ("CERTIFICATE", "CERTIFICATE", "PRIVATE KEY")
     texts = [_pem(path, kind) if path else None for path, kind in zip(paths, kinds)]
     try:
-        return _mbedtls_context(texts) if _MICROPYTHON else _openssl_context(paths)
+        if _MICROPYTHON:
+            return _mbedtls_context(texts)
+        context = _openssl_context(paths)
+        if time is not None:
+            context.verify_flags |= _NO_CHECK_TIME
+        return context
     except ImportError:
         raise StreamClosed("TLS is wanted, but this %s has none" % sys.implementation.name)
     except (OSError, ValueError) as error:

@@ -15,8 +15,10 @@ REASONS = {
     "too_big": "a message longer than an envelope may be",
     "not_json": "a message that is not a JSON object",
     "bad_envelope": "a report with a wrong or missing field",
+    "unknown_version": "a report of an envelope version not known here; upgrade the collector",
     "bad_state": "a birth or will with a wrong or missing field",
     "stale_state": "a will or birth older than the present connection",
+    "twin": "a birth of an earlier boot: two boxes use this name, or a stolen certificate does",
     "duplicate": "a report that was stored before",
     "unknown_kind": "a report of a kind not known here, stored as it is",
     "bad_lifetime": "a lifetime report with a wrong or missing field, stored as it is",
@@ -32,16 +34,20 @@ REASONS = {
     "bad_health": "a health report with a wrong or missing field, stored as it is",
     "refused": "a message that the database refused",
     "queue_full": "a message that found the queue full; the device sends it again",
+    "flooded": "a message of a device that sends far too much; the device sends it again",
+    "quarantine_full": "quarantined messages that made room for newer ones",
 }
 # Part of normal life: counted, not worth a line.
 _SILENT = ("duplicate", "stale_state")
 
 
 class Counts:
-    """Numbers by reason, beside those of what went well: stored, acknowledged."""
+    """Numbers by reason, beside those of what went well: stored, acknowledged,
+    quarantined.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.of = dict.fromkeys(("stored", "acknowledged", *REASONS), 0)
+        self.of = dict.fromkeys(("stored", "acknowledged", "quarantined", *REASONS), 0)
         self._clock = clock
         self._said: dict[str, tuple[float, int]] = {}  # when, and the number then
 

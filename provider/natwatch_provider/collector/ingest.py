@@ -4,6 +4,7 @@ Everything here happens in the caller's one transaction. What is returned may be
 only once that is committed.
 """
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from natwatch.wire import telemetry
-from natwatch_provider.store import devices, latest, reports, streams
+from natwatch_provider.store import devices, latest, quarantine, reports, streams
 from natwatch_provider.store.devices import Device
 from natwatch_provider.store.keys import Key, context_of
+from natwatch_provider.store.quarantine import Unread
 from natwatch_provider.store.streams import Stream
 
 from .detect import Bracket, Measurement
@@ -35,6 +37,7 @@ class Outcome:
     acks: dict[tuple[str, str], Ranges] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     stored: int = 0
+    quarantined: int = 0
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -45,31 +48,40 @@ class _Rows:
     reports: list[dict[str, Any]] = field(default_factory=list)
     lifetimes: list[dict[str, Any]] = field(default_factory=list)
     latest: list[dict[str, Any]] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
     judged: dict[str, list[Judged]] = field(default_factory=lambda: defaultdict(list))
     layered: set[str] = field(default_factory=set)  # devices that told which box is short
+    clocked: list[Stream] = field(default_factory=list)  # whose time is confirmed from now on
 
 
 def ingest(
-    connection: Connection, arrivals: list[Report | Presence], rules: Rules, now: float
+    connection: Connection, arrivals: list[Report | Presence | Unread], rules: Rules, now: float
 ) -> Outcome:
     """Take *arrivals*, in the order they came. A report stored before is acknowledged again: the
-    device has not heard it, or it would not have sent it.
+    device has not heard it, or it would not have sent it. One that cannot be read is acknowledged
+    as well, once it is in quarantine, where it has a number.
     """
     outcome = Outcome()
-    known = devices.lock(connection, {one.device for one in arrivals}, now)
-    received = streams.lock(connection, {(one.device, one.boot) for one in arrivals})
-    rows = _Rows()
+    rows = _Rows(unread=[one for one in arrivals if isinstance(one, Unread) and one.boot is None])
+    numbered = [one for one in arrivals if one.boot is not None]
+    known = devices.lock(connection, {one.device for one in numbered}, now)
+    received = streams.lock(connection, {(one.device, str(one.boot)) for one in numbered})
     sequences: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for one in arrivals:
-        device, stream = known[one.device], received[(one.device, one.boot)]
+    for one in numbered:
+        device, stream = known[one.device], received[(one.device, str(one.boot))]
         device.last_seen = max(device.last_seen, one.received)
         if isinstance(one, Presence):
             _take_presence(device, stream, one, outcome)
-        else:
+            continue
+        if isinstance(one, Report):
             _take_report(device, stream, one, rows, outcome)
-            sequences[(one.device, one.boot)].add(one.seq)
+        else:
+            _take_unread(device, stream, one, rows, outcome)
+        sequences[(one.device, str(one.boot))].add(int(one.seq or 0))
     reports.add(connection, rows.reports, rows.lifetimes)
     latest.keep(connection, rows.latest)
+    for stream in rows.clocked:
+        _retime(connection, stream)
     for name, judged in sorted(rows.judged.items()):
         keepalive = known[name].keepalive_s
         outcome.lines += judge(connection, name, keepalive, judged, rules, now)
@@ -77,6 +89,11 @@ def ingest(
         outcome.lines += attribute(connection, name, now)
     devices.save(connection, known.values())
     streams.save(connection, received.values())
+    outcome.dropped += [
+        ("quarantine_full", one.device, f"{one.messages}, of them {one.reports} acknowledged")
+        for one in quarantine.add(connection, rows.unread)
+    ]
+    outcome.quarantined = len(rows.unread)
     outcome.acks = {name: telemetry.ranges_of(seqs) for name, seqs in sequences.items()}
     outcome.stored = len(rows.reports)
     return outcome
@@ -84,6 +101,9 @@ def ingest(
 
 def _take_presence(device: Device, stream: Stream, one: Presence, outcome: Outcome) -> None:
     if one.online:
+        if one.boot != device.boot and stream.known:
+            # Each start draws a boot of its own, so this one was thought to be over.
+            outcome.dropped.append(("twin", one.device, f"{one.boot} after {device.boot}"))
         if one.unclean and one.boot != device.boot:
             outcome.lines.append(_unclean(one))
         applied = device.born(one.boot, one.conn, one.version, one.interpreter)
@@ -112,6 +132,8 @@ def _take_report(
     device.reported(one.boot, boot_is_new and not one.late)
     stream.saw_report(one.received, one.mono)
     time, tq = _time_of(one, stream)
+    if tq in reports.CONFIRMED and stream.saw_clock(time, one.mono):
+        rows.clocked.append(stream)
     rows.reports.append(
         {
             "device": one.device,
@@ -140,6 +162,17 @@ def _take_report(
         outcome.dropped.append((error.reason, one.device, str(error)))
 
 
+def _take_unread(
+    device: Device, stream: Stream, one: Unread, rows: _Rows, outcome: Outcome
+) -> None:
+    boot_is_new = stream.high == 0
+    if not stream.add(int(one.seq or 0)):
+        outcome.dropped.append(("duplicate", one.device, ""))
+        return
+    device.reported(stream.boot, boot_is_new)
+    rows.unread.append(one)
+
+
 def _take_lifetime(one: Report, time: float, rows: _Rows) -> None:
     value = lifetime(one.data)
     key = Key(value.port_class, value.state, context_of(value.gateway, value.public))
@@ -150,14 +183,46 @@ def _take_lifetime(one: Report, time: float, rows: _Rows) -> None:
 def _time_of(one: Report, stream: Stream) -> tuple[float, str]:
     """When a report was made, UTC seconds, and where that is from.
 
-    Without a clock on the device it follows from mono and the boot's anchor, which
-    saw_report() has set.
+    A time that the reflector did not confirm gives way to one that follows from mono and a report
+    of the same boot that it did confirm, also when that comes later (_retime). Without a clock on
+    the device it follows from mono and the boot's anchor, which saw_report() has set. Where that
+    cannot be right either, it is when the report came.
     """
-    if one.t is not None and one.tq != "none":
-        if one.received - PAST_S <= one.t <= one.received + FUTURE_S:
-            return one.t, one.tq
+    told = one.t is not None and one.tq != "none" and _possible(one.t, one.received)
+    if one.t is not None and told and one.tq in reports.CONFIRMED:
+        return one.t, one.tq
+    if stream.clock is not None and _possible(stream.clock + one.mono, one.received):
+        return stream.clock + one.mono, "rebuilt"
+    if one.t is not None and told:
+        return one.t, one.tq
     anchor = one.received - one.mono if stream.anchor is None else stream.anchor
-    return anchor + one.mono, "rebuilt"
+    if _possible(anchor + one.mono, one.received):
+        return anchor + one.mono, "rebuilt"
+    return one.received, "received"
+
+
+def _retime(connection: Connection, stream: Stream) -> None:
+    """The first confirmed time of a boot has come: what was dated by less before is dated by it.
+
+    A report that was dated too early may have lost the place of the latest to one of the boot
+    before; it gets it now. Alerts that were raised meanwhile keep their times.
+    """
+    clock = stream.clock or 0.0
+    since = clock - FUTURE_S
+    found = reports.retime(connection, stream.device, stream.boot, clock, since)
+    again = []
+    for row in found:
+        if row["kind"] in CHECKED:
+            try:
+                check(row["kind"], json.loads(row["data"]))
+            except Rejected:
+                continue
+            again.append({"device": stream.device, "boot": stream.boot, **row})
+    latest.keep(connection, again)
+
+
+def _possible(time: float, received: float) -> bool:
+    return received - PAST_S <= time <= received + FUTURE_S
 
 
 def _measurement(one: Report, value: Lifetime, time: float) -> Measurement:

@@ -5,19 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from natwatch.wire import auth, telemetry
+from natwatch_provider.store.quarantine import NOBODY, Unread
 
-from .fields import Fields, Rejected
+from .fields import Fields, Rejected, is_whole
 
 KINDS = ("report", "event", "health", "reply")  # topics that carry an envelope
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message as it came. *received*: UTC seconds."""
+    """One message as it came. *received*: UTC seconds. *cut*: bytes of a far too long payload
+    that were not kept.
+    """
 
     topic: str
     payload: bytes
     received: float
+    cut: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,41 @@ def parse(message: Message) -> Report | Presence:
         raise Rejected("bad_device", device)
     if kind != "state" and kind not in KINDS:
         raise Rejected("unknown_topic", message.topic)
-    if len(message.payload) > telemetry.MAX_BYTES:
-        raise Rejected("too_big", f"{len(message.payload)} bytes")
+    if len(message.payload) + message.cut > telemetry.MAX_BYTES:
+        raise Rejected("too_big", f"{len(message.payload) + message.cut} bytes")
     try:
         return _presence(device, message) if kind == "state" else _report(device, message)
     except RecursionError:
         raise Rejected("not_json", "expected a JSON object, found one nested too deeply") from None
+
+
+def unread(message: Message, reason: str, detail: str) -> Unread:
+    """*message* for the quarantine. An envelope of whatever version that names boot and seq can be
+    acknowledged, although nothing else in it is understood.
+    """
+    device = device_of(message.topic)
+    if not auth.valid_device_id(device):
+        device = NOBODY
+    boot, seq = _number(message) if device != NOBODY else (None, None)
+    size = len(message.payload) + message.cut
+    return Unread(
+        device, message.received, message.topic, message.payload, size, reason, detail, boot, seq
+    )
+
+
+def _number(message: Message) -> tuple[str, int] | tuple[None, None]:
+    levels = message.topic.split("/")
+    if len(levels) != 4 or (levels[0], levels[2]) != ("natwatch", "up") or levels[3] not in KINDS:
+        return None, None
+    if message.cut:  # not all of it is here to be kept
+        return None, None
+    try:
+        value = telemetry.load_object(message.payload)
+    except (ValueError, RecursionError):
+        return None, None
+    if not telemetry.valid_boot(value.get("boot")) or not is_whole(value.get("seq"), 1, 2**53):
+        return None, None
+    return value["boot"], value["seq"]
 
 
 def _presence(device: str, message: Message) -> Presence:
@@ -116,7 +149,9 @@ def _report(device: str, message: Message) -> Report:
     try:
         envelope = telemetry.decode(message.payload)
     except ValueError as error:
-        _object(message.payload)  # says so where it is not even JSON
+        value = _object(message.payload)  # says so where it is not even JSON
+        if is_whole(value.get("v"), telemetry.VERSION + 1, 2**53):
+            raise Rejected("unknown_version", str(error)) from None
         raise Rejected("bad_envelope", str(error)) from None
     if not all(c in "abcdefghijklmnopqrstuvwxyz0123456789-_" for c in envelope.kind):
         raise Rejected("bad_envelope", f"field kind: expected a word, found {envelope.kind!r}")

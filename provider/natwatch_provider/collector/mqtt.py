@@ -13,17 +13,23 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from natwatch.wire import telemetry
 
 from .counts import Counts
+from .fair import FairQueue
 from .ingest import Ranges
-from .messages import Message, device_of
+from .messages import Message
 
 log = logging.getLogger("natwatch.collector")
 
 TOPICS = "natwatch/+/up/#"
-QUEUED = 2000  # messages between the broker and the database
+# A longer packet stays at the broker, which drops it for us alone (MQTT 5, 3.1.2.11.4); twice
+# what a device may send, so that who sends a little more is still seen.
+PACKET_BYTES = 2 * telemetry.MAX_BYTES + 1024  # a little more than our broker lets in
+KEPT_BYTES = 4096  # of a message that is too long to be a report
 PATIENCE_S = 1.0  # how long a message waits for room in it, and so holds the broker back
 KEEPALIVE_S = 30
 BACKOFF_S = (0.5, 30.0)  # the first pause after a failure, and the longest
@@ -44,7 +50,7 @@ class MqttSource:
         self._port = port
         self._tls = tls
         self._counts = counts
-        self._queue: queue.Queue[Message] = queue.Queue(QUEUED)
+        self._queue = FairQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._client: paho.Client | None = None
@@ -61,17 +67,7 @@ class MqttSource:
 
     def receive(self, limit: int, gather_s: float) -> list[Message]:
         """See pipeline.Source. Returns nothing after half a second without a message."""
-        try:
-            messages = [self._queue.get(timeout=0.5)]
-        except queue.Empty:
-            return []
-        until = time.monotonic() + gather_s
-        while len(messages) < limit:
-            try:
-                messages.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
-            except queue.Empty:
-                break
-        return messages
+        return self._queue.get(limit, 0.5, gather_s)
 
     def settle(self, messages: list[Message], acks: Mapping[tuple[str, str], Ranges]) -> None:
         """Tell the devices. One that does not hear it sends again, and is told again."""
@@ -95,7 +91,7 @@ class MqttSource:
         ended: queue.Queue[str] = queue.Queue()
         client = self._new_client(ended.put)
         try:
-            client.connect(self._host, self._port, KEEPALIVE_S)
+            client.connect(self._host, self._port, KEEPALIVE_S, properties=_limits())
         except ssl.SSLCertVerificationError as error:
             return f"its certificate is not to be trusted: {error.verify_message}"
         except (OSError, ValueError) as error:
@@ -103,6 +99,7 @@ class MqttSource:
         # From here on only paho's own thread touches the socket: acknowledgements are queued
         # to it by the thread that commits.
         client.loop_start()
+        thread = client._thread  # nothing public tells that it has died, and we would be deaf
         self._client = client
         reason = "stopped"
         while not self._stopping.is_set():
@@ -110,7 +107,9 @@ class MqttSource:
                 reason = ended.get(timeout=0.2)
                 break
             except queue.Empty:
-                pass
+                if thread is None or not thread.is_alive():
+                    reason = "the thread that reads from it has died; a fault of this program"
+                    break
         self._client = None
         client.disconnect()
         client.loop_stop()
@@ -118,7 +117,7 @@ class MqttSource:
 
     def _new_client(self, end: Callable[[str], None]) -> paho.Client:
         client = paho.Client(
-            CallbackAPIVersion.VERSION2, clean_session=True, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5, reconnect_on_failure=False
         )
         if self._tls is not None:
             client.tls_set_context(self._tls)
@@ -155,14 +154,12 @@ class MqttSource:
         except UnicodeDecodeError:
             self._counts.dropped("unknown_topic", "?", "a topic that is not UTF-8")
             return
-        if len(message.payload) > telemetry.MAX_BYTES:
-            # not even queued, so that the queue's memory is bounded in bytes as well
-            self._counts.dropped("too_big", device_of(topic), f"{len(message.payload)} bytes")
-            return
-        try:
-            self._queue.put(Message(topic, bytes(message.payload), time.time()), timeout=PATIENCE_S)
-        except queue.Full:
-            self._counts.dropped("queue_full", device_of(topic))
+        payload, cut = bytes(message.payload), 0
+        if len(payload) > telemetry.MAX_BYTES:
+            payload, cut = payload[:KEPT_BYTES], len(payload) - KEPT_BYTES
+        one = Message(topic, payload, time.time(), cut)
+        for reason, device in self._queue.put(one, PATIENCE_S):
+            self._counts.dropped(reason, device)
 
     def _say_away(self, reason: str) -> None:
         said, self._trouble = self._trouble, reason
@@ -176,3 +173,9 @@ class MqttSource:
         )
         self._trouble = ""
         self._pause = BACKOFF_S[0]
+
+
+def _limits() -> Properties:
+    limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    limits.MaximumPacketSize = PACKET_BYTES
+    return limits

@@ -10,19 +10,29 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
-from natwatch_provider.store.database import Database, is_away, what_it_said
+from natwatch_provider.store.database import (
+    Database,
+    is_at_fault,
+    is_away,
+    what_it_said,
+)
+from natwatch_provider.store.quarantine import Unread
 
 from .counts import Counts
 from .fields import Rejected
 from .ingest import Outcome, Ranges, ingest
 from .judge import Rules
-from .messages import Message, Presence, Report, device_of, parse
+from .messages import Message, Presence, Report, device_of, parse, unread
 
 log = logging.getLogger("natwatch.collector")
 
 BATCH = 500  # messages in one transaction
 GATHER_S = 0.02  # how long a batch waits to grow: a commit costs about as much
 RETRY_S = 1.0  # between two tries of a database that is away
+
+
+# One message, and what it was read as.
+Arrival = tuple[Report | Presence | Unread, Message]
 
 
 class Source(Protocol):
@@ -76,53 +86,56 @@ class Pipeline:
 
     def take(self, messages: list[Message]) -> None:
         """One batch, from bytes to acknowledgement."""
-        arrivals = self._parse(messages)
-        outcomes = self._commit(arrivals) if arrivals else []
-        if outcomes is None:
+        outcome = self._commit([self._parse(one) for one in messages])
+        if outcome is None:
             return  # stopped while the database was away: nothing of it is acknowledged
-        acks = {name: ranges for outcome in outcomes for name, ranges in outcome.acks.items()}
-        self._source.settle(messages, acks)
-        for outcome in outcomes:
-            self._tell(outcome)
+        self._source.settle(messages, outcome.acks)
+        self._tell(outcome)
 
-    def _parse(self, messages: list[Message]) -> list[Report | Presence]:
-        arrivals = []
-        for message in messages:
-            try:
-                arrivals.append(parse(message))
-            except Rejected as error:
-                self._counts.dropped(error.reason, device_of(message.topic), str(error))
-        return arrivals
+    def _parse(self, message: Message) -> Arrival:
+        try:
+            return parse(message), message
+        except Rejected as error:
+            self._counts.dropped(error.reason, device_of(message.topic), str(error))
+            return unread(message, error.reason, str(error)), message
 
-    def _commit(self, arrivals: list[Report | Presence]) -> list[Outcome] | None:
+    def _commit(self, arrivals: list[Arrival]) -> Outcome | None:
         """Store *arrivals*, however long that takes. None if stopped before."""
         while not self._stopping.is_set():
             try:
-                return [self._store(arrivals)]
+                return self._store(arrivals)
             except Exception as error:
-                if is_away(error):
+                if not is_at_fault(error):
                     self._say_away(error)
                     self._stopping.wait(RETRY_S)
                 elif len(arrivals) > 1:
                     # One of them is at fault; the others must not suffer for it.
-                    return self._commit_singly(arrivals)
+                    return self._commit_halves(arrivals)
+                elif isinstance(arrivals[0][0], Unread):
+                    # Not even the quarantine takes it. Unacknowledged, so its device keeps it.
+                    self._refuse(arrivals[0][1], error)
+                    return Outcome()
                 else:
-                    self._counts.dropped("refused", arrivals[0].device, what_it_said(error))
-                    return []
+                    message, said = arrivals[0][1], self._refuse(arrivals[0][1], error)
+                    arrivals = [(unread(message, "refused", said), message)]
         return None
 
-    def _commit_singly(self, arrivals: list[Report | Presence]) -> list[Outcome] | None:
-        outcomes: list[Outcome] = []
-        for one in arrivals:
-            stored = self._commit([one])
-            if stored is None:
-                return None
-            outcomes += stored
-        return _merged(outcomes)
+    def _refuse(self, message: Message, error: Exception) -> str:
+        said = what_it_said(error)
+        self._counts.dropped("refused", device_of(message.topic), said)
+        return said
 
-    def _store(self, arrivals: list[Report | Presence]) -> Outcome:
+    def _commit_halves(self, arrivals: list[Arrival]) -> Outcome | None:
+        middle = len(arrivals) // 2
+        first = self._commit(arrivals[:middle])
+        second = None if first is None else self._commit(arrivals[middle:])
+        # What is stored of a batch that was stopped is not acknowledged: it comes again.
+        return None if first is None or second is None else _merged(first, second)
+
+    def _store(self, arrivals: list[Arrival]) -> Outcome:
+        values = [value for value, _message in arrivals]
         with self._database.writing() as connection:
-            outcome = ingest(connection, arrivals, self._rules, time.time())
+            outcome = ingest(connection, values, self._rules, time.time())
         self._say_back()
         return outcome
 
@@ -130,6 +143,7 @@ class Pipeline:
         self._counts.good("stored", outcome.stored)
         acknowledged = sum(last - first + 1 for one in outcome.acks.values() for first, last in one)
         self._counts.good("acknowledged", acknowledged)
+        self._counts.good("quarantined", outcome.quarantined)
         for reason, device, detail in outcome.dropped:
             self._counts.dropped(reason, device, detail)
         for line in outcome.lines:
@@ -152,13 +166,15 @@ class Pipeline:
             log.warning("database %s can be used again", self._database)
 
 
-def _merged(outcomes: list[Outcome]) -> list[Outcome]:
-    """Outcomes of single messages as one, so that a boot's ranges are not told one by one."""
-    whole = Outcome()
-    for one in outcomes:
-        for name, ranges in one.acks.items():
-            whole.acks.setdefault(name, []).extend(ranges)
-        whole.lines += one.lines
-        whole.stored += one.stored
-        whole.dropped += one.dropped
-    return [whole]
+def _merged(first: Outcome, second: Outcome) -> Outcome:
+    """Two outcomes as one, so that a boot's ranges are told in one message."""
+    acks = {name: list(ranges) for name, ranges in first.acks.items()}
+    for name, ranges in second.acks.items():
+        acks.setdefault(name, []).extend(ranges)
+    return Outcome(
+        acks,
+        first.lines + second.lines,
+        first.stored + second.stored,
+        first.quarantined + second.quarantined,
+        first.dropped + second.dropped,
+    )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from natwatch_provider.registrar.kamailio import Kamailio, RegistrarError
-from natwatch_provider.store import devices, overview
+from natwatch_provider.store import devices, overview, quarantine
 from natwatch_provider.store.database import Database, what_it_said
 
 from . import page, registration
@@ -28,6 +28,7 @@ examples:
   natwatch-noc device home-1
   natwatch-noc lifetimes home-1 --limit 50
   natwatch-noc alerts --all --json
+  natwatch-noc quarantine home-1
   natwatch-noc registration home-1 --registrar http://192.0.2.5:5080/RPC --user 7001
 
 Tables show local time; JSON has UTC seconds since 1970. Exit code 0: shown; 1: the database
@@ -219,6 +220,38 @@ def _end(one: overview.Row, now: float) -> str:
     return f"{age(one['cleared'], now)} ago, {one['cleared_by']}"
 
 
+def _read_quarantine(connection: Connection, options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "messages": quarantine.messages(connection, options.device, options.limit),
+        "gone": quarantine.gone(connection, options.device),
+    }
+
+
+def _show_quarantine(found: dict[str, Any], now: float, out: TextIO) -> None:
+    if not found["messages"]:
+        print("nothing is in quarantine", file=out)
+    else:
+        rows = [
+            [
+                one["device"],
+                f"{age(one['last'], now)} ago",
+                str(one["times"]),
+                one["reason"],
+                "-" if one["boot"] is None else f"{one['boot']} {one['seq']}",
+                str(one["size"]),
+                one["detail"] or one["topic"],
+            ]
+            for one in found["messages"]
+        ]
+        table(["DEVICE", "LAST", "TIMES", "REASON", "REPORT", "BYTES", "WHAT"], rows, out)
+    for one in found["gone"]:
+        print(
+            f"{one['device']}: {one['messages']} have made room for newer ones; {one['reports']} "
+            "of them had been acknowledged and are lost",
+            file=out,
+        )
+
+
 def _read_registration(connection: Connection, options: argparse.Namespace) -> dict[str, Any]:
     _known(connection, options.device)
     return registration.read(connection, options.device, options.registrar, options.user)
@@ -251,6 +284,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--limit", type=_limit, default=20, help="measurements shown (20)")
     alerts = verb("alerts", _read_alerts, _show_alerts, "alerts that are open")
     alerts.add_argument("--all", action="store_true", help="those that are cleared as well")
+    one = verb("quarantine", _read_quarantine, _show_quarantine, "what came and could not be read")
+    one.add_argument("device", nargs="?", metavar="DEVICE", help="its id (all); ?: sent by nobody")
+    one.add_argument("--limit", type=_limit, default=50, help="messages shown (50)")
     one = verb(
         "registration", _read_registration, registration.show, "whether a phone is registered"
     )

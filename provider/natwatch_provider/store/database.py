@@ -16,14 +16,28 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_S = 5  # how long SQLite waits for another writer before it says "locked"
 _BUSY_POLL_S = 0.02
 _UPGRADE_LOCK = 0x6E617477  # "natw": one collector at a time upgrades a PostgreSQL schema
+
+
+class Gone(Exception):
+    """The file of the database is not where it was, so that nothing in it will be found again."""
 
 
 class Database:
@@ -33,6 +47,7 @@ class Database:
         self.url = _parse(address)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
+        self._file: tuple[int, int] | None = None  # which one upgrade() found, SQLite only
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -42,9 +57,15 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed at the end, or rolled back by an exception."""
+        """A transaction that is committed at the end, or rolled back by an exception. Raises Gone
+        where the file is no longer that of upgrade(), also if that shows after the commit: SQLite
+        itself would go on writing to a file that has been removed.
+        """
+        self._find_file()
         with self._engine.begin() as connection:
             yield connection
+        if self._file is not None and self._file_there() != self._file:
+            raise Gone(f"its file {self.url.database} was removed or replaced")
 
     def upgrade(self) -> None:
         """Bring the schema to the newest version. Nothing happens where it is there already."""
@@ -54,6 +75,7 @@ class Database:
             config = _migrations()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+        self._file = self._file_there()
 
     def schema_trouble(self) -> str | None:
         """What keeps this program from reading the database, as a sentence; None if nothing."""
@@ -75,6 +97,35 @@ class Database:
         path = self.url.database or ""
         return not self.is_sqlite or path == ":memory:" or Path(path).parent.is_dir()
 
+    def _find_file(self) -> None:
+        """Go over to a file that stands in the place of ours, such as a backup put back."""
+        if self._file is None or self._file_there() == self._file:
+            return
+        if self._file_there() is None:
+            # Ours stays open: all that is in it can still be copied from /proc.
+            raise Gone(
+                f"its file {self.url.database} is gone; put it back, or restart the collector, "
+                "which makes a new one"
+            )
+        self._engine.dispose()
+        ours, self._file = self._file, None
+        try:
+            self.upgrade()
+        except CommandError as error:
+            raise Gone(f"the file now in its place is of another natwatch: {error}") from None
+        finally:
+            self._file = self._file or ours  # not upgraded: to be tried again
+
+    def _file_there(self) -> tuple[int, int] | None:
+        """Which file is at our path: device and inode. None: no file, or no SQLite on disk."""
+        if not self.is_sqlite or self.url.database == ":memory:":
+            return None
+        try:
+            found = Path(self.url.database or "").stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -89,6 +140,21 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return True
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def is_at_fault(error: BaseException) -> bool:
+    """Whether what was to be written is at fault for *error*, not the database. Only then may
+    anything else be done with it than to wait: a database that is read-only, damaged or without
+    a table refuses everything.
+    """
+    if isinstance(error, (Gone, PoolTimeout)):
+        return False
+    if isinstance(error, ProgrammingError):
+        # With a code, the server said so: no such table, no permission. Without, the driver did.
+        return getattr(error.orig, "sqlstate", None) is None
+    if isinstance(error, DBAPIError):
+        return isinstance(error, (DataError, IntegrityError, NotSupportedError))
+    return True
 
 
 def what_it_said(error: Exception) -> str:

@@ -12,10 +12,12 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -63,6 +65,8 @@ stream = Table(
     Column("high", BigInteger, nullable=False),  # the highest seq received
     Column("gaps", Text, nullable=False),  # JSON [[first, last], …]: missing below it
     Column("anchor", Double),  # UTC at mono 0, for reports of an unset clock
+    # The same by the first report whose time the reflector confirmed; null: there was none yet.
+    Column("clock", Double),
 )
 
 report = Table(
@@ -74,7 +78,7 @@ report = Table(
     Column("seq", BigInteger, nullable=False),
     Column("received", Double, nullable=False),
     Column("time", Double, nullable=False),  # as the device said, or rebuilt
-    Column("tq", String(16), nullable=False),  # where it is from; "rebuilt": boot and mono
+    Column("tq", String(16), nullable=False),  # where from; "rebuilt": boot and mono; "received"
     Column("mono", Double, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("data", Text, nullable=False),
@@ -201,4 +205,37 @@ alert_evidence = Table(
     # when the first measurement behind its value was made; null: before that was noted
     Column("since", Double),
     Index(None, "alert"),
+)
+
+# What came and could not be read, as it came (store.quarantine bounds it). No foreign key: the
+# device may be one that has never said anything good, or nobody.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("device", String(64), nullable=False),  # "?" where the topic names none
+    Column("digest", String(64), nullable=False),  # what comes again is the same row
+    Column("topic", String(128), nullable=False),
+    Column("reason", String(32), nullable=False),  # collector.counts names them
+    Column("detail", String(200), nullable=False),
+    # Its number, where that much could be read: then it is acknowledged, and this is all there is
+    # of it. Both null: the device still has it.
+    Column("boot", String(16)),
+    Column("seq", BigInteger),
+    Column("first", Double, nullable=False),
+    Column("last", Double, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes as it came
+    Column("payload", LargeBinary, nullable=False),  # the first of them
+    Column("weight", Integer, nullable=False),  # bytes that count against the bounds
+    UniqueConstraint("device", "digest"),
+)
+
+# How many rows had to make room, by device; "?" stands for all that are not in table device.
+quarantine_gone = Table(
+    "quarantine_gone",
+    metadata,
+    Column("device", String(64), primary_key=True),
+    Column("messages", BigInteger, nullable=False),
+    Column("reports", BigInteger, nullable=False),  # of these, acknowledged ones: lost for good
 )

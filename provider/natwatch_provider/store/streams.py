@@ -20,13 +20,21 @@ MAX_GAPS = 1000
 
 @dataclass
 class Stream:
-    """The reports received of one boot. *anchor*: UTC at mono 0, None before it is known."""
+    """The reports received of one boot. *anchor*: UTC at mono 0 as far as arrivals tell, *clock*
+    as the device's confirmed clock tells; None before it is known.
+    """
 
     device: str
     boot: str
     high: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
     anchor: float | None = None
+    clock: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether anything of this boot had been received before."""
+        return self.high > 0 or self.anchor is not None
 
     def add(self, seq: int) -> bool:
         """Note that *seq* was received. False if it had been before."""
@@ -53,6 +61,15 @@ class Stream:
         if self.anchor is None or anchor < self.anchor:
             self.anchor = anchor
 
+    def saw_clock(self, time: float, mono: float) -> bool:
+        """A report's *time* is confirmed. Whether that is the first one of this boot: the clocks
+        of a device drift apart by a minute a month, and it is early reports that need this.
+        """
+        if self.clock is not None:
+            return False
+        self.clock = time - mono
+        return True
+
 
 def lock(connection: Connection, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Stream]:
     """The streams of *names*, (device, boot) each, locked; those not yet stored are empty."""
@@ -72,6 +89,7 @@ def lock(connection: Connection, names: Iterable[tuple[str, str]]) -> dict[tuple
         found.high = row.high
         found.gaps = [(first, last) for first, last in json.loads(row.gaps)]
         found.anchor = row.anchor
+        found.clock = row.clock
     return streams
 
 
@@ -87,6 +105,7 @@ def save(connection: Connection, streams: Iterable[Stream]) -> None:
                 "high": one.high,
                 "gaps": json.dumps(one.gaps),
                 "anchor": one.anchor,
+                "clock": one.clock,
             }
             for one in streams
         ],
