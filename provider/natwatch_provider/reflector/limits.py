@@ -91,7 +91,7 @@ class Limits:
         """Whether to listen to one more authenticated request of the device *name*."""
         if nonce_is_good:
             return self._devices.take(name, now)
-        return self._copies.take(f"{name} {_prefix(address)}", now)
+        return self._copies.take(f"{name} {address}", now)
 
     def unproven(self, now: int) -> bool:
         """Whether to look at one more tooth whose nonce is not good, whoever sends it."""
