@@ -69,7 +69,7 @@ class Nat:
             return address, inner
         if self.random_ports:
             return address, 1024 + self._draw(64512)
-        self.next_port += 1
+        self.next_port = self.next_port + 1 if self.next_port < 65535 else 1024
         return address, self.next_port
 
     def _make_room(self, now):

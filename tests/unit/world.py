@@ -325,7 +325,7 @@ class World:
                 self.flows.pop(port, None)
                 continue
             if key not in self.inner:
-                self._next_inner += 1
+                self._next_inner = self._next_inner + 1 if self._next_inner < 60999 else 16384
                 self.inner[key] = self._next_inner
                 self.flows[self._next_inner] = (engine, flow)
                 if hasattr(engine, "opened"):
