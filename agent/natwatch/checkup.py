@@ -96,7 +96,7 @@ class Checkup:
         """(a port of the first address that answers, what it sees of us), None if none does."""
         ports = self.profile["ports"]
         single = [(one, one) for one in ports["stun"] + [ports["sip"]]]
-        here = Reach(self.address, single, port.random)
+        here = Reach(self.address, single, port.random, long=True)
         found = measure(None, [here], lambda now: "asking %s which ports answer" % self.address)
         if not found[0]["open"]:
             text = "no answer from %s at ports %s"
@@ -105,7 +105,7 @@ class Checkup:
             return None
         self.measured["ports"] = found
         if here.other is not None and here.other[0] != self.address:
-            there = Reach(here.other[0], single, port.random)
+            there = Reach(here.other[0], single, port.random, long=True)
             text = "asking %s which ports answer" % here.other[0]
             found = found + measure(None, [there], lambda now: text)
             self.measured["ports"] = found

@@ -160,7 +160,9 @@ def run(arguments):
     """natwatch run: the daemon."""
     # Imported here: one measurement needs none of it, and a router's memory is small.
     from natwatch.daemon import assembly
+    from natwatch.daemon.supervision import GaveUp
     from natwatch.diagnosis.profile import ProfileError
+    from natwatch.port.notify import Notify
 
     path = options(arguments, {"--config": None})["--config"]
     if path is None:
@@ -172,15 +174,23 @@ def run(arguments):
     except ProfileError as error:
         raise UsageError("%s: field profile: %s" % (path, error))
     port.end_on_termination()
+    systemd = Notify()
     try:
         service.start()
+        systemd.ready(port.now())
         while True:
             service.turn()
+            systemd.turned(port.now())
     except KeyboardInterrupt:
         say("stopping")
         return 0
+    except GaveUp as error:
+        say("ending, to be started again: %s" % error)
+        return 1
     finally:
+        systemd.stopping()
         service.close()
+        systemd.close()
 
 
 def _number(text, name, low, high):

@@ -5,6 +5,8 @@ docs/configuration.md lists the fields for people; the table below is what decid
 """
 
 from natwatch import document
+from natwatch.daemon.journal import PER_DAY
+from natwatch.daemon.spool import FLUSH
 from natwatch.document import plain, shown
 from natwatch.probes.keepalives import KINDS
 from natwatch.probes.refreshed import REFRESHED
@@ -151,6 +153,12 @@ _SECTIONS = {
         "password": (_text, "a text", None),
         "domain": (_host, _HOST, None),
     },
+    "spool": {
+        "path": (_text, "the path of a folder", _REQUIRED),
+        "bytes": (_integer(65536, 2**30), "bytes from 65536 to 1073741824", 4194304),
+        "flush_s": (_integer(1, 86400), "seconds from 1 to 86400", FLUSH),
+        "bytes_per_day": (_integer(0, 10**12), "an integer from 0 (0: no limit)", PER_DAY),
+    },
     "keepalive": {
         "least_s": (_integer(1, 3600), "seconds from 1 to 3600", 20),
         "most_s": (_integer(1, 3600), "seconds from 1 to 3600", 170),
@@ -179,9 +187,10 @@ _TOP = {
     "reach_every_s": (_integer(0, 604800), _EVERY, 900),
     "sweep_every_s": (_integer(0, 604800), _EVERY, 86400),
     "media_every_s": (_integer(0, 604800), _EVERY, 3600),
+    "health_every_s": (_integer(0, 604800), _EVERY, 3600),
 }
-_OPTIONAL_SECTIONS = ("tls", "budget", "resident", "keepalive", "adapter", "account")
-_ABSENT_SECTIONS = ("tls", "adapter", "account")  # None unless they are there
+_OPTIONAL_SECTIONS = ("tls", "budget", "resident", "keepalive", "adapter", "account", "spool")
+_ABSENT_SECTIONS = ("tls", "adapter", "account", "spool")  # None unless they are there
 
 
 def load(path):

@@ -54,12 +54,12 @@ class Stage:
 
     # The provider's side
 
-    def start_reflector(self) -> subprocess.Popen[Any]:
+    def start_reflector(self, *options: str) -> subprocess.Popen[Any]:
         key_file = self.folder / "reflector.key"
         key_file.write_text(self.master.hex())
         key_file.chmod(0o600)
         argv = [str(_PROGRAMS / "natwatch-reflector"), "--key-file", str(key_file)]
-        argv += ["--profile", str(self.profile)]
+        argv += ["--profile", str(self.profile), *options]
         for address in (REFLECTOR_A, REFLECTOR_B):
             argv += ["--address", address]
         process = self.spawn("reflector", "provider", argv)

@@ -25,12 +25,13 @@ class Rig:
 
     def __init__(
         self, device: str = "box-1", master: bytes = MASTER, siblings: Siblings | None = None,
-        draw: Callable[[int], int] = lambda below: 0,
+        draw: Callable[[int], int] = lambda below: 0, no_amplification: bool = False,
     ) -> None:  # fmt: skip
         self.now = 5_000_000
         self.reflector = Reflector(
-            LAYOUT, MASTER, b"secret", BOOT_ID, lambda: WALL, siblings=siblings, draw=draw
-        )
+            LAYOUT, MASTER, b"secret", BOOT_ID, lambda: WALL, siblings=siblings, draw=draw,
+            no_amplification=no_amplification,
+        )  # fmt: skip
         self.device = device
         self.key = device_key(master, device)
         self._serial = 0

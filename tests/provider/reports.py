@@ -51,7 +51,9 @@ def report(seq: int, data: Any = None, device: str = "home-1", **fields: Any) ->
     return message("report", envelope(seq, data, **fields), device, 1_000_001.0 + seq)
 
 
-def birth(conn: int, boot: str = BOOT, mono: float = 0.0, at: float = 1_000_000.0) -> Message:
+def birth(
+    conn: int, boot: str = BOOT, mono: float = 0.0, at: float = 1_000_000.0, **fields: Any
+) -> Message:
     value = {
         "online": True,
         "boot": boot,
@@ -59,6 +61,7 @@ def birth(conn: int, boot: str = BOOT, mono: float = 0.0, at: float = 1_000_000.
         "version": "0.1.0",
         "interpreter": "micropython",
         "mono": mono,
+        **fields,
     }
     return message("state", json.dumps(value).encode(), at=at)
 
@@ -218,6 +221,18 @@ LATEST: dict[str, dict[str, Any]] = {
         ],
         "agree": True,
         "reason": None,
+        "context": HOME,
+    },
+    "health": {
+        "uptime": {"process": 7300.5, "machine": 864000.0},
+        "memory": {"rss": 24500000, "peak": 25100000},
+        "cpu_s": 31.4,
+        "temperature": 48.3,
+        "storage": {"free": 1200000000, "size": 7900000000},
+        "descriptors": 42,
+        "spool": {"waiting": 3, "bytes": None, "dropped": {"lifetime": 5}},
+        "clock": {"quality": "reflector", "offset": -86399.8, "jumps": 1},
+        "counters": {"raised_watch": 2, "send_error_101": 7},
         "context": HOME,
     },
 }

@@ -10,6 +10,7 @@ from test_layers import Line, box
 from test_media import losing, measure
 from test_reach import Open
 from test_sampling import PORTS, ask, sweep
+from test_service import service, told_of
 from test_standing import healthy
 from world import ADDRESS, DEVICE, KEY, Nat, World
 
@@ -144,3 +145,14 @@ def test_which_boxes_stand_on_a_line_is_taken(boxes: Any) -> None:
         told = shortened({**value, "after": after if shortest else None})
         check("layers", as_sent(told))
         assert value["boxes"] and len(json.dumps(told)) <= LONGEST
+
+
+def test_how_a_device_is_is_taken() -> None:
+    made, _ = service()
+    made.start()
+    made.health._at = 0
+    made.turn()
+    told = as_sent(told_of(made, "health"))
+    made.close()
+    check("health", told)
+    assert told["memory"]["rss"] > 1e6 and len(json.dumps(told)) <= 1024

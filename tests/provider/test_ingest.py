@@ -265,6 +265,11 @@ PRESENCE = (
         [birth(1), report_of(1), birth(1, NEXT_BOOT), will(1, NEXT_BOOT), report_of(2)],
         (False, NEXT_BOOT, 1),
     ),
+    (
+        "the reports of an old boot that only the spool on disk knew",
+        [birth(1, NEXT_BOOT), report_of(1, late=True), will(1, NEXT_BOOT)],
+        (False, NEXT_BOOT, 1),
+    ),
 )
 
 
@@ -280,6 +285,16 @@ def test_presence_follows_the_newest_boot_and_connection(
             collector.take(one)
     (row,) = collector.rows(device)
     assert (row["online"], row["boot"], row["conn"]) == expected, what
+
+
+def test_an_unclean_end_is_told_once(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fields = {"unclean": True, "last": {"boot": BOOT, "seq": 7}}
+    collector.take(birth(1, NEXT_BOOT, **fields), birth(2, NEXT_BOOT, **fields))
+    told = [one.getMessage() for one in caplog.records if "clean end" in one.getMessage()]
+    assert len(told) == 1 and f"of boot {BOOT} it had on disk" in told[0]
 
 
 def test_the_time_of_a_report_without_a_clock_follows_from_boot_and_mono(

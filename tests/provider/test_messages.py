@@ -97,6 +97,19 @@ def test_births_and_wills_are_told_apart() -> None:
     assert (died.online, died.conn) == (False, 3)
 
 
+def test_a_birth_says_how_the_start_before_ended() -> None:
+    born = parse(birth(1, unclean=True, last={"boot": "f" * 16, "seq": 880}))
+    assert isinstance(born, Presence)
+    assert (born.unclean, born.last_boot, born.last_seq) == (True, "f" * 16, 880)
+    for fields in ({}, {"unclean": None, "last": None}):
+        plain = parse(birth(1, **fields))
+        assert isinstance(plain, Presence)
+        assert (plain.unclean, plain.last_boot, plain.last_seq) == (None, None, 0)
+    for bad in ({"unclean": 1}, {"last": 7}, {"last": {"boot": "f", "seq": 1}}, {"last": {}}):
+        with pytest.raises(Rejected):
+            parse(birth(1, **bad))
+
+
 def test_data_is_kept_as_ascii_json_whatever_is_in_it() -> None:
     parsed = parse(report(1, {"odd": "\0 \ud800 дом"}))
     assert isinstance(parsed, Report)
@@ -203,6 +216,8 @@ GOOD = (
     ("media", {"in": {**WAY, "jitter": None, "delay_above_least": None}}),
     ("check", {"codes": [], "requirements": {}, "verdict": "unknown"}),
     ("check", {"codes": ["a.newer.code"], "requirements": {"R10": "met"}}),
+    ("health", {"temperature": -12.5, "storage": None, "descriptors": None, "cpu_s": None}),
+    ("health", {"memory": {}, "uptime": {}, "counters": {}}),
     ("layers", {"after": AFTER}),
     ("layers", {"boxes": [], "short": {}, "clear": [], "count": None, "complete": False}),
     ("layers", {"evidence": [], "agree": None, "reason": "the line forgets nothing in 600 s"}),
@@ -323,6 +338,20 @@ WRONG_KINDS = (
     ("check", {"codes": "reach.blocked.rtp"}, "codes"),
     ("check", {"codes": ["x" * 33]}, "codes"),
     ("check", {"codes": ["a"] * 65}, "codes"),
+    ("health", {"uptime": None}, "uptime"),
+    ("health", {"uptime": {"process": -1}}, "uptime.process"),
+    ("health", {"memory": {"rss": 1.5}}, "memory.rss"),
+    ("health", {"cpu_s": "1"}, "cpu_s"),
+    ("health", {"temperature": -2000}, "temperature"),
+    ("health", {"temperature": True}, "temperature"),
+    ("health", {"storage": {"free": 1}}, "storage.size"),
+    ("health", {"descriptors": -1}, "descriptors"),
+    ("health", {"spool": {"waiting": 1}}, "spool.dropped"),
+    ("health", {"clock": {"quality": "good", "jumps": 0}}, "clock.quality"),
+    ("health", {"clock": {"quality": "est"}}, "clock.jumps"),
+    ("health", {"clock": {"quality": "est", "jumps": 0, "offset": "1"}}, "clock.offset"),
+    ("health", {"counters": {"x": -1}}, "counters.x"),
+    ("health", {"counters": {str(n): 1 for n in range(65)}}, "counters.64"),
     ("layers", {"class": "udp/stun"}, "class"),
     ("layers", {"boxes": None}, "boxes"),
     ("layers", {"boxes": [BOX] * 17}, "boxes"),

@@ -390,6 +390,33 @@ def test_a_look_after_a_shrink_says_that_it_was_for_the_shortest_only(
     assert "over 22 s" in page, page
 
 
+def test_the_health_of_a_box_stands_on_its_page(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.tell(latest_data("health"), "health")
+    page = " ".join(told.page(capsys).split())
+    for text in (
+        "runs for 2 h, machine for 10 days",
+        "24.5 MB of memory, 31 s of processor, 42 descriptors 48 °C",
+        "1200 of 7900 MB of storage free",
+        "clock: reflector, the system's is off by -86399.8 s, set 1 times",
+        "3 reports waited reports DROPPED: lifetime 5 INTERNAL ERRORS: watch 2",
+    ):
+        assert text in page, page
+
+
+def test_what_a_platform_does_not_tell_of_its_health_is_left_out(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = {"memory": {}, "uptime": {}, "counters": {}, "storage": None, "descriptors": None}
+    spool = {"waiting": 0, "dropped": {}}
+    clock = {"quality": "none", "offset": None, "jumps": 0}
+    rest = {"cpu_s": None, "temperature": None, "spool": spool, "clock": clock}
+    told.tell(latest_data("health", **nothing, **rest), "health")
+    page = " ".join(told.page(capsys).split())
+    assert "runs for unknown, machine for unknown 60 s clock: none, set 0 times lifetimes" in page
+
+
 def test_an_alert_names_its_box_on_the_page_in_the_table_and_in_json(
     told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:

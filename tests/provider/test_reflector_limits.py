@@ -8,6 +8,10 @@ from natwatch_provider.reflector.limits import (
     DEVICE_RATE,
     PREFIX_BURST,
     PREFIX_RATE,
+    PROVEN_BURST,
+    PROVEN_FOR,
+    PROVEN_RATE,
+    UNPROVEN_BURST,
     Buckets,
     Limits,
 )
@@ -132,3 +136,105 @@ def test_four_combs_at_once_each_request_sent_three_times_never_meet_the_limit()
         assert rig.control(nonce=nonce).klass == stun.SUCCESS
     assert "limited_device" not in rig.counters
     assert DEVICE_RATE * 60 > 4 * 64 * 4  # and within a minute all of it again
+
+
+def swept(rig: Rig, address: str, times: int) -> int:
+    """How many of so many plain requests at once are answered."""
+    return sum(len(rig.receive(PLAIN, (address, 1_000 + n), CONTROL)) for n in range(times))
+
+
+def test_a_device_that_proved_its_address_sweeps_beside_neighbours_who_used_up_the_limit() -> None:
+    rig = Rig()
+    rig.control()
+    assert swept(rig, "203.0.113.77", 600) == PREFIX_BURST
+    assert swept(rig, HOME[0], 2_100) == PROVEN_BURST
+    assert swept(rig, "203.0.113.77", 1) == 0
+    rig.now += 1_000
+    assert swept(rig, HOME[0], 600) == PROVEN_RATE + PREFIX_RATE
+
+
+def test_two_checks_behind_one_address_at_once_never_meet_the_limit() -> None:
+    rig, other = Rig(), Rig("box-2")
+    other.reflector = rig.reflector
+    rig.control()
+    other.control()
+    for _ in range(60):  # 2,000 ports each at 100 a second, and later tries at 200
+        assert swept(rig, HOME[0], 400) == 400
+        rig.now += 1_000
+    assert "limited_prefix" not in rig.counters
+
+
+def test_each_device_that_proved_an_address_raises_its_limit_once() -> None:
+    limits = Limits()
+    for name in ("one", "two", "two"):
+        limits.prove("203.0.113.9", name, 0)
+    taken = sum(limits.stranger("203.0.113.9", 0) for _ in range(9_000))
+    assert taken == 2 * PROVEN_BURST + PREFIX_BURST
+
+
+def test_an_address_stays_proven_for_a_while_and_is_then_a_strangers() -> None:
+    limits = Limits()
+    limits.prove("203.0.113.9", "one", 0)
+    limits.prove("203.0.113.9", "two", PROVEN_FOR)
+    assert limits.is_proven("203.0.113.9", 2 * PROVEN_FOR)
+    assert not limits.is_proven("203.0.113.9", 2 * PROVEN_FOR + 1)
+    assert not limits.is_proven("203.0.113.8", 0)
+
+
+def test_a_nonce_of_another_address_proves_nothing() -> None:
+    rig = Rig()
+    nonce = rig.nonce()
+    rig.receive(
+        rig.request((stun.NONCE, nonce), (stun.CONTROL, bytes(4)), (stun.PADDING, bytes(80))),
+        ("198.51.100.66", 7), CONTROL,
+    )  # fmt: skip
+    assert rig.counters["control_stale"] == 2
+    assert swept(rig, "198.51.100.66", 600) == PREFIX_BURST
+
+
+def test_wrong_keys_that_claim_a_proven_address_take_nothing_from_its_sweeps() -> None:
+    rig, thief = Rig(), Rig(master=bytes(32))
+    rig.control()
+    data = thief.request((stun.CONTROL, bytes(4)), (stun.PADDING, bytes(80)))
+    for _ in range(9_000):
+        rig.receive(data, HOME, CONTROL)
+    assert swept(rig, HOME[0], 2_000) == 2_000
+
+
+def test_sniffed_requests_sent_again_from_anywhere_take_nothing_from_the_device() -> None:
+    rig = Rig()
+    nonce = rig.nonce()
+    copies = (rig.hold(nonce=nonce), rig.request((stun.CONTROL, bytes(4)), (stun.NONCE, nonce)))
+    for number in range(9_000):
+        source = (f"198.51.{number % 256}.66", 7)
+        assert rig.receive(copies[number % 2], source, CONTROL) == []
+    assert "limited_device" not in rig.counters
+    assert len(rig.receive(rig.hold(nonce=nonce), TOOTH, CONTROL)) == 1
+    assert rig.control(nonce=nonce).klass == stun.SUCCESS
+
+
+def test_teeth_without_a_good_nonce_have_a_limit_together_and_others_never_meet_it() -> None:
+    rig, thief = Rig(), Rig(master=bytes(32))
+    nonce = rig.nonce()
+    data = thief.hold(nonce=bytes(16), delay=5_000)
+    for number in range(UNPROVEN_BURST + 7):
+        source = (f"{1 + number % 200}.{number // 200 % 256}.3.66", 7)
+        assert rig.receive(data, source, CONTROL) == []
+    assert rig.counters["limited_unproven"] == 7
+    assert len(rig.receive(rig.hold(nonce=nonce), TOOTH, CONTROL)) == 1
+    assert rig.counters["limited_unproven"] == 7
+
+
+# No amplification
+
+
+def test_where_asked_no_stranger_gets_more_than_was_sent_and_whoever_proved_itself_does() -> None:
+    rig = Rig(no_amplification=True)
+    assert rig.receive(PLAIN, HOME, CONTROL) == []
+    assert rig.counters == {"plain_short": 1}
+    padded = bytes(stun.build(stun.REQUEST, bytes(12), [(stun.SOFTWARE, " " * 32)]))
+    [answer] = rig.receive(padded, HOME, CONTROL)
+    assert len(answer.data) <= len(padded)
+    rig.control()
+    [answer] = rig.receive(PLAIN, HOME, CONTROL)
+    assert len(answer.data) == len(PLAIN) + 28  # with its fingerprint the request has 28

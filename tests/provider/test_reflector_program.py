@@ -318,3 +318,27 @@ def test_wrong_arguments_end_with_2_and_say_what_was_expected(
     status, said = run(*arguments, "--key-file", "none")
     assert status == 2
     assert complaint in said and "Traceback" not in said
+
+
+def test_little_may_wait_at_a_media_port_and_a_burst_at_a_signalling_port_waits() -> None:
+    layout = small_layout()
+    question = bytes(stun.build(stun.REQUEST, bytes(12), []))
+    read = {}
+    for port in (8000, 3478):
+        [ports] = open_ports(layout)
+        reflector = Reflector(layout, MASTER, b"secret", b"bootboot", lambda: 0)
+        wake, stop = os.pipe()
+        thread = threading.Thread(target=ports.serve, args=(reflector, wake, lambda: False))
+        with client() as sock:
+            for _ in range(1_000):
+                sock.sendto(b"short", (layout.addresses[0], port))
+            thread.start()
+            while not select.select([sock], [], [], 0.05)[0]:  # the answer stands behind the burst
+                sock.sendto(question, (layout.addresses[0], port))
+        os.write(stop, b"x")
+        thread.join(10)
+        for descriptor in (wake, stop):
+            os.close(descriptor)
+        ports.close()
+        read[port] = reflector.counters["short"]
+    assert read[8000] < 100 and read[3478] > 2 * read[8000], read

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import brackets, jobs, keepalives, shrinks, standin, troubles, watching
+from tests.bench import abuse, brackets, jobs, keepalives, shrinks, standin, troubles, watching
 
 BRACKET = {
     **{"what": "bracket", "timer": 30, "nat": "kernel", "how": "cpython", "klass": "udp/sip"},
@@ -112,3 +112,35 @@ def test_a_day_of_watching_counts_looks_and_reports_as_well() -> None:
 def test_a_table_is_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     jobs.table("name | >s", [["a", 1]])
     assert capsys.readouterr().out == "| name | s |\n|---|--:|\n| a | 1 |\n"
+
+
+ABUSE = {
+    **{"rate": 50_000, "agents": 50, "processes": 1, "sent": 1_500_000, "sent_seconds": 30.0},
+    **{"nonce": True, "arrived": 1_500_000, "overflowed": 0, "sent_bytes": 2e8, "before": 23.0},
+    **{"peak": 26.0, "after": 26.0, "counters": {}, "verdicts": 50, "wrong": [], "reasons": []},
+    **{"alive": 600, "expired": 400, "unknown": 50},
+    "caught": {"pushes": [0, 0], "options": [0, 0], "answers": [9, 900]},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        ({}, 0),
+        ({"caught": {"pushes": [1, 99], "options": [0, 0], "answers": [0, 0]}}, 1),
+        ({"caught": {"pushes": [0, 0], "options": [1, 99], "answers": [0, 0]}}, 1),
+        ({"wrong": [[3.0, 4.0]]}, 1),
+        ({"peak": 28.0}, 1),
+        ({"unknown": 60}, 1),
+        ({"alive": 0, "expired": 0, "unknown": 0}, 1),
+        ({"nonce": False}, 1),
+        ({"sent": 1_400_000}, 1),
+    ],
+)
+def test_a_flood_that_reaches_an_agent_or_a_stranger_is_a_fault(
+    change: dict[str, Any], faults: int
+) -> None:
+    assert abuse.show([{**ABUSE, **change}]) == faults
+    assert abuse.judge([{"lo": 11.8, "hi": 12.4}, {"lo": 12.2, "hi": 13.0}])["wrong"] == [
+        [12.2, 13.0]
+    ]

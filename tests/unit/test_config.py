@@ -34,6 +34,13 @@ def test_a_good_configuration_is_completed_with_defaults():
     assert found["search_limit_s"] == 600
     assert found["watch"] == [["udp/sip", "stream"], ["udp/sip", "replied"]]
     assert found["brokers"][0]["port"] == 8883
+    assert found["spool"] is None
+    assert config.check(changed(["spool"], {"path": "x"}))["spool"] == {
+        "path": "x",
+        "bytes": 4194304,
+        "flush_s": 300,
+        "bytes_per_day": 30000000,
+    }
     plain = changed(["tls"], None)
     plain["tls"] = None
     assert config.check(plain)["tls"] is None
@@ -72,6 +79,9 @@ def test_each_mistake_names_field_expectation_and_finding():
         (["tls"], None, ("tls", "null", "found nothing")),
         (["adapter"], {}, ("adapter.address", "found nothing")),
         (["adapter"], {"address": "192.168.1.30", "port": 0}, ("adapter.port", "65535")),
+        (["spool"], {}, ("spool.path", "found nothing")),
+        (["spool"], {"path": "x", "bytes": 1}, ("spool.bytes", "65536")),
+        (["spool"], {"path": "x", "flush_s": 0}, ("spool.flush_s", "seconds")),
         (["account"], {"registrar": "sip.example"}, ("account.user", "found nothing")),
         (["account"], {"registrar": "a b", "user": "x"}, ("account.registrar", "name")),
         (["account"], {"registrar": "a..b", "user": "x"}, ("account.registrar", "name")),

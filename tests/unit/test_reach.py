@@ -142,3 +142,14 @@ def test_every_port_is_drawn_once():
     assert sorted(ports) == [3478, 3479] + list(range(8000, 8101))
     assert ports != sorted(ports)
     assert len(set(drawn([RTP], Numbers(7).bytes, 64))) == 64
+
+
+def test_a_long_request_has_as_many_bytes_as_the_reflectors_answer():
+    engine = Reach(ADDRESS, [(5060, 5060)], Numbers(1).bytes, long=True)
+    engine.start(0)
+    engine.handle_timer(0)
+    [(_, request, _)] = engine.take_sends()
+    endpoints = [(stun.XOR_MAPPED_ADDRESS, ("1.2.3.4", 5))]
+    endpoints += [(stun.RESPONSE_ORIGIN, ("1.2.3.4", 5)), (stun.OTHER_ADDRESS, ("1.2.3.4", 5))]
+    txid = stun.parse(request).txid
+    assert len(request) == len(stun.build(stun.SUCCESS, txid, endpoints, fingerprint=False))

@@ -141,6 +141,7 @@ def service(profile=None, **changes):
         "reach_every_s": 900,
         "sweep_every_s": 86400,
         "media_every_s": 3600,
+        "health_every_s": 3600,
         "resident": None,
         "keepalive": {"least_s": 20, "most_s": 170, "answered": None},
     }

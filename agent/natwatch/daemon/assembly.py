@@ -1,10 +1,12 @@
 """Puts a daemon together from its configuration: the one place that chooses the broker driver."""
 
 from natwatch import VERSION, port
+from natwatch.daemon.journal import Journal
 from natwatch.daemon.link import Link
 from natwatch.daemon.service import Service
 from natwatch.daemon.spool import Spool
 from natwatch.diagnosis import profile
+from natwatch.port.disk import Folder
 from natwatch.port.stream import Endpoint
 
 
@@ -22,9 +24,15 @@ def _fraction():
     return (drawn[0] << 8 | drawn[1]) / 65536
 
 
-def _describe(now):
-    """The birth's own fields."""
-    return {"version": VERSION, "interpreter": port.interpreter, "mono": now / 1000}
+def _spool(settings, boot, say):
+    """The spool for the configuration's section *settings*, None: in memory only."""
+    if settings is None:
+        return Spool(boot)
+    folder = Folder(settings["path"])
+    journal = Journal(folder, settings["bytes"], settings["bytes_per_day"], say)
+    spool = Spool(boot, journal=journal, flush=settings["flush_s"])
+    spool.load(port.now())
+    return spool
 
 
 def assemble(config, boot, say):
@@ -33,7 +41,14 @@ def assemble(config, boot, say):
     Raises ProfileError if the profile that *config* names cannot be used.
     """
     chosen = None if config["profile"] is None else profile.load(config["profile"])
-    spool = Spool(boot)
+    spool = _spool(config["spool"], boot, say)
+
+    def describe(now):
+        """The birth's own fields."""
+        birth = {"version": VERSION, "interpreter": port.interpreter, "mono": now / 1000}
+        birth.update(spool.birth())
+        return birth
+
     link = None
     if config["brokers"]:
         tls = config["tls"] or {"ca": None, "certificate": None, "key": None}
@@ -48,5 +63,5 @@ def assemble(config, boot, say):
             )
             for broker in config["brokers"]
         ]
-        link = Link(config["device"], endpoints, spool, _driver(), _fraction, _describe)
+        link = Link(config["device"], endpoints, spool, _driver(), _fraction, describe)
     return Service(config, spool, link, say, chosen)

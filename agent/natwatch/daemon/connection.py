@@ -11,6 +11,7 @@ A driver is an engine over one connection; the link makes a new one for each. It
     take_events() -> [("connected",), ("published", message id),
                       ("message", topic, payload), ("closed", reason)]
     close()                                        says goodbye if it can; no event follows
+    abort()                                        the same without a word
 
 "closed" comes once, last, and never before connect(); "published" is the broker's PUBACK.
 """
@@ -69,6 +70,9 @@ class Connection:
     def close(self):
         if self._connected:
             self._guard(self._farewell)
+        self.abort()
+
+    def abort(self):
         self._ended = True
         self._hang_up()
         self._events = []

@@ -1,14 +1,14 @@
 """From what engines found to what is reported: numbered, with its context, its time and quality."""
 
-from natwatch import port
 from natwatch.port import network
 
 
 class Findings:
-    """Puts reports into *spool*; *session* knows the public address and the reflector's clock."""
+    """Puts reports into *spool*; *session* knows the public address, *clock* the time."""
 
-    def __init__(self, session, spool):
+    def __init__(self, session, spool, clock):
         self.session = session
+        self._clock = clock
         self.spool = spool
         self._measurements = 0
         self._numbers = {}  # (id of an engine, its number of a measurement) -> ours
@@ -27,7 +27,7 @@ class Findings:
             "public": None if public is None else public[0],
             "local": network.local_address(self.session.endpoint[0]),
         }
-        t, quality = self._time(now)
+        t, quality = self._clock.time(now)
         self.spool.append(kind, data, t, quality, now / 1000)
 
     def forget(self, engine):
@@ -36,9 +36,11 @@ class Findings:
         self._numbers = {n: self._numbers[n] for n in self._numbers if n[0] != owner}
 
     def dropped(self):
-        """{name: count} of reports that found no room."""
+        """{name: count} of reports that found no room, and what went wrong with the files."""
         dropped = self.spool.dropped
-        return {"spool_full_" + kind: dropped[kind] for kind in dropped}
+        counts = {"spool_full_" + kind: dropped[kind] for kind in dropped}
+        counts.update(self.spool.counters())
+        return counts
 
     def _number(self, engine, measurement):
         """The id of an engine's measurement: one number for all results that share bindings."""
@@ -53,13 +55,3 @@ class Findings:
             }
             self._numbers[name] = self._measurements
         return self._numbers[name]
-
-    def _time(self, now):
-        """(seconds since 1970 or None, where it comes from), as the envelope wants it."""
-        wall = port.wall()
-        if self.session.wall is None:
-            return (None, "none") if wall is None else (wall, "est")
-        reflector = (self.session.wall[0] + now - self.session.wall[1]) / 1000
-        if wall is not None and abs(wall - reflector) < 2:
-            return wall, "ntp"
-        return reflector, "reflector"

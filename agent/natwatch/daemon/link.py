@@ -114,6 +114,14 @@ class Link:
             self._driver.close()
         self._driver = self._retry_at = self._up_since = self._tell_at = None
 
+    def abandon(self, reason, now):
+        """Something here raised: this connection ends, in whatever state it is."""
+        driver, self._driver = self._driver, None
+        self._retry_at = now + LAST_CEILING  # should the rest of this raise as well
+        if driver:
+            driver.abort()
+        self._lose(reason, now)
+
     def _try(self, now):
         self._retry_at = None
         self._conn += 1
@@ -183,7 +191,7 @@ class Link:
             except (ValueError, MemoryError):  # a router's heap is small
                 self.dropped["bad_ack"] += 1
                 return
-            if boot != self._spool.boot:
+            if not self._spool.knows(boot):
                 self.dropped["foreign_boot"] += 1
             self._spool.acknowledge(boot, ranges)
         elif topic == self._topic + "down/command":

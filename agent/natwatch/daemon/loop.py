@@ -3,6 +3,9 @@
 Engines (natwatch.probes) bring flows, which become UDP sockets here: take_sends() gives (flow,
 data or None to close it, destination), and the IP TTL as a fourth where it matters. A *stream* (the
 broker's link) brings a descriptor of its own: fileno, interest, ready, next_timer, handle_timer.
+
+Every call of an engine or a stream goes through _call(): an engine that raises is removed there,
+its sockets are closed, and the others hear nothing of it.
 """
 
 import select
@@ -17,11 +20,14 @@ _LONGEST = 1000  # ms; the loop turns at least this often
 class Loop:
     """Runs engines and streams. *control* is the session, whose notices every engine hears.
 
-    None: there is no session, since the far end is somebody else's server.
+    None: there is no session, since the far end is somebody else's server. *raised(participant,
+    error)* is told what an engine or a stream raised; without it that goes on to the caller. The
+    session and streams stay where they are: what becomes of them is not for the loop to say.
     """
 
-    def __init__(self, control):
+    def __init__(self, control, raised=None):
         self.control = control
+        self._raised = raised
         self.engines = [] if control is None else [control]
         self.streams = []
         self.counters = {}
@@ -35,13 +41,18 @@ class Loop:
         """Add *engine* and start it."""
         if engine not in self.engines:
             self.engines.append(engine)
-        engine.start(now)
+        self._call(engine, engine.start, now)
         self._send(engine)
 
     def remove(self, engine):
         """Forget *engine* and close its sockets."""
         self._send(engine)
-        self.engines.remove(engine)
+        self.drop(engine)
+
+    def drop(self, engine):
+        """The same without a call to it: it is broken."""
+        if engine in self.engines:
+            self.engines.remove(engine)
         for _, flow in [key for key in self._flows if key[0] == id(engine)]:
             self._close(engine, flow)
 
@@ -52,17 +63,14 @@ class Loop:
             if descriptor in self._sockets:
                 self._read(descriptor)
             elif descriptor in self._registered:
-                self._registered[descriptor][0].ready(event, port.now())
+                stream = self._registered[descriptor][0]
+                self._call(stream, stream.ready, event, port.now())
         now = port.now()
         for participant in self.engines + self.streams:
-            timer = participant.next_timer()
-            if timer is not None and now >= timer:
-                participant.handle_timer(now)
-        for notice in self.control.take_notices() if self.control is not None else ():
-            for engine in self.engines:
-                if engine is not self.control:
-                    engine.notice(notice, now)
-        for engine in self.engines:
+            self._call(participant, self._time, participant, now)
+        if self.control is not None:
+            self._call(self.control, self._pass_notices, now)
+        for engine in list(self.engines):
             self._send(engine)
 
     def close(self):
@@ -71,14 +79,41 @@ class Loop:
         self._sockets.clear()
         self._flows.clear()
 
+    def _call(self, participant, step, *arguments):
+        """What *step* of *participant* returns, None if it raised: the border of the loop."""
+        if self._raised is None:
+            return step(*arguments)
+        try:
+            return step(*arguments)
+        except Exception as error:  # not KeyboardInterrupt, which is none
+            if participant is not self.control and participant not in self.streams:
+                self.drop(participant)
+            self._raised(participant, error)
+            return None
+
+    def _time(self, participant, now):
+        timer = participant.next_timer()
+        if timer is not None and now >= timer:
+            participant.handle_timer(now)
+
+    def _pass_notices(self, now):
+        for notice in self.control.take_notices():
+            for engine in list(self.engines):
+                if engine is not self.control:
+                    self._call(engine, engine.notice, notice, now)
+
     def _patience(self, most):
-        timers = [participant.next_timer() for participant in self.engines + self.streams]
+        everyone = self.engines + self.streams
+        timers = [self._call(one, one.next_timer) for one in everyone]
         timers = [timer for timer in timers if timer is not None]
         if not timers:
             return most
         return max(0, min(most, min(timers) - port.now()))
 
     def _read(self, descriptor):
+        self._call(self._sockets[descriptor][0], self._hear, descriptor)
+
+    def _hear(self, descriptor):
         engine, flow, udp = self._sockets[descriptor]
         for _ in range(_READS):
             try:
@@ -95,6 +130,10 @@ class Loop:
                 return
 
     def _send(self, engine):
+        if engine in self.engines:
+            self._call(engine, self._flush, engine)
+
+    def _flush(self, engine):
         for send in engine.take_sends():
             flow, data, destination = send[:3]
             if data is None:
@@ -144,9 +183,9 @@ class Loop:
         """Have the poll set agree with what the streams want now."""
         wanted = {}
         for stream in self.streams:
-            descriptor = stream.fileno()
-            if descriptor >= 0:
-                wanted[descriptor] = (stream, stream.interest())
+            descriptor = self._call(stream, stream.fileno)
+            if descriptor is not None and descriptor >= 0:
+                wanted[descriptor] = (stream, self._call(stream, stream.interest) or 0)
         for descriptor in list(self._registered):
             if self._registered[descriptor] != wanted.get(descriptor):
                 del self._registered[descriptor]

@@ -1,11 +1,18 @@
-"""The daemon: engines run as the plan says, their results go through the spool to the broker."""
+"""The daemon: engines run as the plan says, their results go through the spool to the broker.
+
+Whatever one of them raises is caught in _guard() or at the border of the loop, and ends in
+_raised(): that engine is gone, its item of the plan waits, the others go on.
+"""
 
 import json
 
 from natwatch import VERSION, port
 from natwatch.daemon import plan, telling
+from natwatch.daemon.clock import Clock
 from natwatch.daemon.findings import Findings
+from natwatch.daemon.health import Health
 from natwatch.daemon.loop import Loop
+from natwatch.daemon.supervision import GaveUp, Supervision, part_of
 from natwatch.daemon.surveys import Surveys
 from natwatch.diagnosis import keepalive
 from natwatch.diagnosis.profile import classes
@@ -37,14 +44,20 @@ class Service:
             port.random,
             ports=CLASSES if profile is None else classes(profile),
         )
-        self.loop = Loop(self.session)
-        self.findings = Findings(self.session, spool)
+        self.supervision = Supervision(say)
+        self.loop = Loop(self.session, self._raised)
+        self.clock = Clock(self.session)
+        self.findings = Findings(self.session, spool, self.clock)
+        self.health = None  # until the start
         self.keys = [plan.Key(tuple(entry)) for entry in config["watch"]]
         every = config["check_every_s"] * 1000
         self.keys += [plan.Key(tuple(entry), every) for entry in config["check"]]
-        self.surveys = Surveys(config, profile, self.keys, self.session, self.findings, say)
+        self.surveys = Surveys(
+            config, profile, self.keys, self.session, self.findings, say, self._guard
+        )
         self.pace = plan.pace(config["budget"]["packets_per_second"])
         self.resident = None
+        self._resident_item = plan.Item(None)  # when it may begin again
         # What the operator allows, for the advice; its profile knows better than the configuration.
         self._allowed = {
             "least": config["keepalive"]["least_s"],
@@ -66,48 +79,41 @@ class Service:
             "natwatch %s on %s: device %s, reflector %s"
             % (VERSION, port.interpreter, self.config["device"], self.session.endpoint[0])
         )
+        every = self.config["health_every_s"] * 1000
+        kept = self.config.get("spool") or {"path": "."}
+        self.health = Health(every, kept["path"], now)
         self.loop.start(self.session, now)
-        flow = self.config["resident"]
-        if flow is not None:
-            self.resident = Resident(
-                self.session,
-                flow["port"],
-                flow["keepalive"],
-                flow["interval_s"] * 1000,
-                flow["expires_s"] * 1000,
-            )
-            self.loop.start(self.resident, now)
+        self._begin_resident(now)
         if self.link is not None:
             self.loop.streams.append(self.link)
-            self.link.start(now)
+            self._guard(self.link, self.link.start, now)
 
     def turn(self):
-        """One turn of the loop and what follows from it."""
+        """One turn of the loop and what follows from it. Raises GaveUp."""
         now = port.now()
-        for item, action in plan.due(self.keys, self.surveys.items, now):
-            self._begin(item, action, now)
-        self.loop.turn()
+        self._guard("service", self._begin_what_is_due, now)
+        self._guard("loop", self.loop.turn)
         now = port.now()
         for item, engine in list(self._running):
-            for result in engine.take_results():
-                self._take(item, engine, result, now)
-            if engine.done:
-                self._end(item, engine, now)
+            self._guard(engine, self._look_after, item, engine, now)
         if self.resident is not None:
-            for result in self.resident.take_results():
-                self._tell_resident(result, now)
+            self._guard(self.resident, self._look_after_resident, self.resident, now)
         self.surveys.turn(now)
-        self._say_trouble()
-        self._say_progress(now)
+        self._guard("clock", self.clock.look, now)
+        self._guard("health", self._tell_health, now)
+        self._guard("service", self._say_trouble)
+        for item, engine in list(self._running):
+            self._guard(engine, self._say_progress, item, engine, now)
+        self._guard("spool", self.findings.spool.turn, now)
         if self.link is not None:
-            for event in self.link.take_events():
-                if event[0] == "say":
-                    self.say(event[1])
+            self._guard(self.link, self._hear_link)
+        if self.supervision.gave_up is not None:
+            raise GaveUp(self.supervision.gave_up)
 
     def counters(self):
         """{name: count} of all that was dropped or went wrong so far."""
         counters = dict(self._counters)
-        counted = [self.loop.counters, self.session.counters]
+        counted = [self.supervision.counters, self.loop.counters, self.session.counters]
         counted += [engine.counters for _, engine in self._running]
         if self.resident is not None:
             counted.append(self.resident.counters)
@@ -120,19 +126,101 @@ class Service:
 
     def close(self):
         self.say("counters: %s" % json.dumps(self.counters()))
-        self.surveys.close()
+        self._guard("classic", self.surveys.close)
         if self.link is not None:
-            self.link.close()
+            self._guard(self.link, self.link.close)
+        self._guard("spool", self.findings.spool.close, port.now())
         self.loop.close()
 
+    # What raises
+
+    def _guard(self, part, step, *arguments):
+        """Run *step*, and whether it raised nothing. *part*: an engine, the link, or a name."""
+        try:
+            step(*arguments)
+            return True
+        except Exception as error:  # not KeyboardInterrupt, which is none
+            self._raised(part, error)
+            return False
+
+    def _raised(self, part, error):
+        """*part* raised *error*: count it, and go on without that engine or connection."""
+        now = port.now()
+        name = part if isinstance(part, str) else part_of(part)
+        self.supervision.raised(name, error, now)
+        if part is self.resident:
+            self.resident = None
+            self._resident_item.failed(now)
+            self._retire(part)
+        elif part is self.link:
+            self._guard("connection", self.link.abandon, "internal error", now)
+        for item, engine in list(self._running):
+            if engine is part:
+                self._running.remove((item, engine))
+                self._retire(engine)
+                self._failed(item, now)
+
+    def _retire(self, engine):
+        """*engine* is broken: nothing of it is called any more."""
+        self.loop.drop(engine)
+        self._guard("counters", self._keep_counters, engine)
+        self.findings.forget(engine)
+
+    def _keep_counters(self, engine):
+        add_counts(self._counters, engine.counters)
+
+    def _failed(self, item, now):
+        item.doing = None
+        item.failed(now)
+
     # What runs
+
+    def _begin_what_is_due(self, now):
+        for item, action in plan.due(self.keys, self.surveys.items, now):
+            name = getattr(item, "name", action)
+            if not self._guard(name, self._begin, item, action, now) and item.doing is not None:
+                self._failed(item, now)
+        self._begin_resident(now)
+
+    def _begin_resident(self, now):
+        item = self._resident_item
+        if self.config["resident"] is None or self.resident is not None or now < item.not_before:
+            return
+        if not self._guard("resident", self._start_resident, now) and self.resident is None:
+            item.failed(now)
+
+    def _start_resident(self, now):
+        flow = self.config["resident"]
+        self.resident = Resident(
+            self.session,
+            flow["port"],
+            flow["keepalive"],
+            flow["interval_s"] * 1000,
+            flow["expires_s"] * 1000,
+        )
+        self.loop.start(self.resident, now)
+
+    def _look_after(self, item, engine, now):
+        for result in engine.take_results():
+            self._take(item, engine, result, now)
+        if engine.done:
+            self._end(item, engine, now)
+
+    def _look_after_resident(self, resident, now):
+        for result in resident.take_results():
+            self._resident_item.failures = 0
+            self._guard("report", self._tell_resident, result, now)
+
+    def _hear_link(self):
+        for event in self.link.take_events():
+            if event[0] == "say":
+                self.say(event[1])
 
     def _begin(self, item, action, now):
         if action == plan.CONFIRM:
             # A suspicion cannot wait for the minutes of a search, and has use for its bindings.
             for other, engine in list(self._running):
-                if other.doing != plan.WATCH:
-                    engine.stop(now)
+                if other.doing != plan.WATCH and self._guard(engine, engine.stop, now):
                     self._forget(other, engine)
                     other.doing = None
         item.doing = action
@@ -184,12 +272,21 @@ class Service:
 
     def _forget(self, item, engine):
         self.loop.remove(engine)
-        self._running.remove((item, engine))
-        add_counts(self._counters, engine.counters)
+        if (item, engine) not in self._running:
+            return  # its last words raised something
+        self._keep_counters(engine)
         self.findings.forget(engine)
+        self._running.remove((item, engine))
 
     def _end(self, item, engine, now):
         self._forget(item, engine)
+        if item.doing is None:
+            return
+        self._guard(part_of(engine), self._note_end, item, engine, now)
+        if item.doing is not None:
+            self._failed(item, now)
+
+    def _note_end(self, item, engine, now):
         if item.doing == plan.SURVEY:
             self.surveys.ended(item, now)
             return
@@ -218,17 +315,27 @@ class Service:
     def _take(self, item, engine, result, now):
         """One *result* of an engine that runs for *item*."""
         if item.doing == plan.SURVEY:
-            self.surveys.take(item, result, now)
+            if not self._guard(item.name, self.surveys.take, item, result, now):
+                item.found = False
             return
-        self.findings.lifetime(engine, result, now)
-        self.say(telling.lifetime(result))
+        self._guard("report", self._tell_lifetime, engine, result, now)
         self.surveys.lifetime(result, now)
         if "extends" in result and result["lo"] is not None:
             item.extends = result["extends"]
 
+    def _tell_lifetime(self, engine, result, now):
+        self.findings.lifetime(engine, result, now)
+        self.say(telling.lifetime(result))
+
     def _tell_resident(self, result, now):
         self.say(telling.resident(result))
         self.findings.report("resident", result, now)
+
+    def _tell_health(self, now):
+        if self.health is not None and self.health.due(now):
+            spool = self.findings.spool
+            data = self.health.data(self.clock, spool, self.counters(), now)
+            self.findings.report("health", data, now)
 
     def _tell_plan(self, now):
         data = plan.describe(
@@ -260,13 +367,12 @@ class Service:
         self.findings.report(kind, data, now)
         return True
 
-    def _say_progress(self, now):
+    def _say_progress(self, item, engine, now):
         """A line now and then while a search is under way; it may take minutes."""
-        for item, engine in self._running:
-            if item.doing in (plan.SEARCH, plan.CONFIRM) and now >= self._progress_at:
-                self._progress_at = now + _PROGRESS
-                text = telling.progress(engine.progress(now))
-                self.say("%s %s: %s" % (item.key + (text,)))
+        if item.doing in (plan.SEARCH, plan.CONFIRM) and now >= self._progress_at:
+            self._progress_at = now + _PROGRESS
+            text = telling.progress(engine.progress(now))
+            self.say("%s %s: %s" % (item.key + (text,)))
 
     def _say_trouble(self):
         """Each trouble with the reflector once, and once that it is over."""

@@ -23,10 +23,14 @@ class Surveys:
     """``items`` are their places in the plan. *profile* None: nothing of what it names is asked.
     *keys* are those of the plan.
 
+    *guard(name, step, …)* runs a step, catches what it raises and says whether it raised nothing:
+    what follows from an answer must not end the engine that found it.
+
     ``standing`` is the Standing, None without a profile.
     """
 
-    def __init__(self, config, profile, keys, session, findings, say):
+    def __init__(self, config, profile, keys, session, findings, say, guard):
+        self._guard = guard
         self.session = session
         self.findings = findings
         self.say = say
@@ -81,11 +85,13 @@ class Surveys:
 
     def turn(self, now):
         """Look after what is under way."""
-        self._take_classic(now)
+        if not self._guard("classic", self._take_classic, now):
+            self._guard("classic", self.close)
+            self._classic = None
         if self.boxes is not None:
-            self.boxes.turn(now)
-        if self.standing is not None and self.standing.due(now):
-            self.tell_standing(now)
+            self._guard("boxes", self.boxes.turn, now)
+        if self.standing is not None:
+            self._guard("standing", self._tell_if_due, now)
 
     def ended(self, item, now):
         """The engine for *item* has ended."""
@@ -96,7 +102,7 @@ class Surveys:
     def shrunk(self, key, now):
         """The shrink of *key*, of the plan, was confirmed."""
         if self.boxes is not None:
-            self.boxes.shrunk(key, now)
+            self._guard("boxes", self.boxes.shrunk, key, now)
 
     def close(self):
         """A child takes up to a minute: the next survey, or the end, may come sooner."""
@@ -106,14 +112,20 @@ class Surveys:
     def lifetime(self, result, now):
         """One *result* of kind "lifetime", on which the verdict depends as well."""
         if self.boxes is not None:
-            self.boxes.lifetime(now)
+            self._guard("boxes", self.boxes.lifetime, now)
         if self.standing is not None:
-            self.standing.lifetime(result, now)
+            self._guard("standing", self.standing.lifetime, result, now)
 
     def tell_standing(self, now):
         """Report the verdict, if it is another one or is due."""
-        if self.standing is None:
-            return
+        if self.standing is not None:
+            self._guard("standing", self._tell_standing, now)
+
+    def _tell_if_due(self, now):
+        if self.standing.due(now):
+            self._tell_standing(now)
+
+    def _tell_standing(self, now):
         local = network.address_towards(self.session.endpoint[0])
         mapped = None if self.session.mapped is None else self.session.mapped[0]
         self.standing.place(local, network.gateway(), mapped, now)

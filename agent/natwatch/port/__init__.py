@@ -7,6 +7,7 @@ interpreter  "cpython" or "micropython"
 wait(poll, ms)          what a poll object has; where Ctrl-C is heard
 discard_output()        let what is still to be written to standard output go nowhere
 accept_any_output()     write ? for what the locale's encoding of standard output lacks
+where(error)            "natwatch/file.py:12", where an exception was raised
 end_on_termination()    SIGTERM ends the daemon as Ctrl-C does, where the platform can
 pack_address(address, port), unpack_address(raw)   socket addresses
 """
@@ -28,6 +29,7 @@ unpack_address = platform.unpack_address
 discard_output = platform.discard_output
 accept_any_output = platform.accept_any_output
 end_on_termination = platform.end_on_termination
+where = platform.where
 
 # A box without a clock wakes in 1970 or on the day its image was built; before this day the
 # clock is unset for certain.

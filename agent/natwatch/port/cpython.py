@@ -48,3 +48,29 @@ def _interrupt(_number, _frame):
 def end_on_termination():
     """Let SIGTERM, with which systemd ends a service, end the daemon as cleanly as Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
+
+
+def where(error):
+    """ "natwatch/file.py:12", where *error* was raised; "?" where nothing tells."""
+    step = error.__traceback__
+    if step is None:
+        return "?"
+    while step.tb_next is not None:
+        step = step.tb_next
+    parts = step.tb_frame.f_code.co_filename.split("/")
+    return "%s:%d" % ("/".join(parts[-3:]), step.tb_lineno)
+
+
+def sync(file):
+    """Return when what was written to *file* is on the medium."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(path):
+    """The same for the names in a folder."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

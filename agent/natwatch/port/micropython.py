@@ -1,8 +1,10 @@
 """The platform as MicroPython's unix port shows it."""
 
 import gc
+import io
 import socket
 import struct
+import sys
 import time
 
 import micropython
@@ -87,3 +89,27 @@ def accept_any_output():
 
 def end_on_termination():
     """MicroPython has no signal handlers: SIGTERM ends it at once, and the MQTT will tells."""
+
+
+def where(error):
+    """ "natwatch/file.py:12", where *error* was raised; "?" where nothing tells."""
+    trace = io.StringIO()
+    sys.print_exception(error, trace)
+    # '  File "x.py", line 12, in f', the innermost last; a build without line numbers has none.
+    found = [line for line in trace.getvalue().split("\n") if line.startswith('  File "')]
+    parts = found[-1].split('"') if found else ()
+    if len(parts) < 3:
+        return "?"
+    number = parts[2].split(",")[1].replace(" line ", "")
+    return "%s:%s" % ("/".join(parts[1].split("/")[-3:]), number)
+
+
+def sync(file):
+    """Return when what was written to *file* is on the medium: flush() is fsync here."""
+    file.flush()
+
+
+def sync_folder(path):
+    """The same for the names in a folder, which opens like a file."""
+    with open(path) as folder:
+        folder.flush()

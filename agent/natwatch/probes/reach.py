@@ -22,19 +22,22 @@ _PASSES = 3
 _PASSES_MOST = 8
 _CHANCE = 0.01  # of calling any port blocked that only lost every try
 _HEADERS = 28  # bytes of IPv4 and UDP
+_ANSWER = 56  # bytes of the reflector's answer
 
 
 class Reach:
     """Ask *ports*, a list of (lowest, highest), at *address*; at most *most* of them.
 
     *random* gives n random bytes; *pace* is the ms between two requests that the caller wants at
-    least. One result: {"address", "asked", "open", "blocked": [[lowest,
-    highest], …], "sampled": whether ports were left out, "tries" and "lost" of the ports that
-    answered, "passes", "seconds", "bytes"}. ``other`` is the other endpoint that the far end
-    names, ``mapped`` what it sees of us, both None until known.
+    least. *long*: ask with as many bytes as the answer has, for a far end that gives strangers no
+    more than they sent (natwatch-reflector --no-amplification). One result:
+    {"address", "asked", "open", "blocked": [[lowest, highest], …], "sampled": whether ports were
+    left out, "tries" and "lost" of the ports that answered, "passes", "seconds", "bytes"}.
+    ``other`` is the other endpoint that the far end names, ``mapped`` what it sees of us, both
+    None until known.
     """
 
-    def __init__(self, address, ports, random, most=None, pace=0):
+    def __init__(self, address, ports, random, most=None, pace=0, long=False):
         self.address = address
         self.other = None
         self.mapped = None
@@ -42,6 +45,8 @@ class Reach:
         self.bytes = 0
         self.counters = {}
         self._pace = max(_PACE, pace)
+        # SOFTWARE asks for nothing, and classic servers ignore it too (RFC 3489, section 11.2).
+        self._attributes = [(stun.SOFTWARE, " " * (_ANSWER - 24))] if long else []
         self._prefix = random(10)
         self._ports = drawn(ports, random, most)
         self._sampled = len(self._ports) < count(ports)
@@ -114,7 +119,7 @@ class Reach:
 
     def _send(self, port):
         txid = self._prefix + bytes([port >> 8, port & 255])
-        data = stun.build(stun.REQUEST, txid, [], fingerprint=False)
+        data = stun.build(stun.REQUEST, txid, self._attributes, fingerprint=False)
         self.bytes += len(data) + _HEADERS
         self._asked_in_pass += 1
         self._sends.append((0, data, (self.address, port)))

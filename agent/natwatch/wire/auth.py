@@ -7,8 +7,8 @@ interpreters; tests compare it with the vectors of RFC 4231 and, on CPython, wit
 import hashlib
 
 _BLOCK = 64  # bytes: the block size of SHA-256
-_INNER = bytes([x ^ 0x36 for x in range(256)])
-_OUTER = bytes([x ^ 0x5C for x in range(256)])
+_INNER = int.from_bytes(b"\x36" * _BLOCK, "big")
+_OUTER = int.from_bytes(b"\x5c" * _BLOCK, "big")
 
 DEVICE_ID_LENGTH = 64
 _DEVICE_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
@@ -18,14 +18,11 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """The 32 bytes of HMAC-SHA256 (RFC 2104) of *message* under *key*, both bytes."""
     if len(key) > _BLOCK:
         key = hashlib.sha256(key).digest()
-    inner = bytearray(_INNER[0:1] * _BLOCK)
-    outer = bytearray(_OUTER[0:1] * _BLOCK)
-    for index in range(len(key)):
-        inner[index] = _INNER[key[index]]
-        outer[index] = _OUTER[key[index]]
-    digest = hashlib.sha256(bytes(inner))
+    # One long number instead of 64 short ones: a reflector does this for whatever strangers send.
+    padded = int.from_bytes(key + bytes(_BLOCK - len(key)), "big")
+    digest = hashlib.sha256((padded ^ _INNER).to_bytes(_BLOCK, "big"))
     digest.update(message)
-    return hashlib.sha256(bytes(outer) + digest.digest()).digest()
+    return hashlib.sha256((padded ^ _OUTER).to_bytes(_BLOCK, "big") + digest.digest()).digest()
 
 
 def same(one: bytes, other: bytes) -> bool:
@@ -33,8 +30,8 @@ def same(one: bytes, other: bytes) -> bool:
     if len(one) != len(other):
         return False
     difference = 0
-    for index in range(len(one)):
-        difference |= one[index] ^ other[index]
+    for mine, theirs in zip(one, other):
+        difference |= mine ^ theirs
     return difference == 0
 
 

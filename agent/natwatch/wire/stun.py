@@ -503,7 +503,10 @@ class Message:
 
     def has(self, number: int) -> bool:
         """Whether an attribute *number* stands in the message."""
-        return any([kind == number for kind, _, _ in self.spans])
+        for kind, _, _ in self.spans:
+            if kind == number:
+                return True
+        return False
 
     def authentic(self, key: bytes) -> bool:
         """Whether MESSAGE-INTEGRITY-SHA256 (RFC 8489, 14.6) is there and holds under *key*."""
@@ -536,6 +539,7 @@ def parse(data: bytes) -> Message:
         raise StunError("short", "expected 20 bytes or more, found %d" % len(data))
     if len(data) > MAX_BYTES:
         raise StunError("huge", "expected at most %d bytes, found %d" % (MAX_BYTES, len(data)))
+    total = len(data)
     kind, length = struct.unpack(">HH", data[:4])
     if kind & 0xC000:
         raise StunError("not_stun", "expected the two highest bits 0, found 0x%04x" % kind)
@@ -545,11 +549,11 @@ def parse(data: bytes) -> Message:
     method = (kind & 0xF) | ((kind >> 1) & 0x70) | ((kind >> 2) & 0xF80)
     message = Message(klass, method, bytes(data[4:8]), bytes(data[8:20]), data)
     offset, sealed = 20, False
-    while offset < len(data):
-        number, size = struct.unpack(">HH", data[offset : offset + 4])
+    while offset < total:
+        number, size = struct.unpack_from(">HH", data, offset)
         start, end = offset + 4, offset + 4 + size
         following = (end + 3) & ~3
-        if following > len(data):
+        if following > total:
             raise StunError(
                 "attribute_length",
                 "attribute 0x%04x: expected %d bytes, found %d"

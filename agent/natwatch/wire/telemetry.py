@@ -7,7 +7,9 @@ One report is one JSON object of at most a kibibyte or so:
 
 ``boot`` is drawn at each start, ``seq`` counts within it: (device, boot, seq) names a report
 for ever. ``t`` is wall time in seconds or null, ``tq`` says where it came from, ``mono`` is
-seconds since the agent started. An acknowledgement is ``{"boot":"…","ranges":[[870,881]]}``.
+seconds since the agent started. ``"late":true`` stands in what an earlier start of the device
+made (its ``boot`` and ``mono``) and the present one sends. An acknowledgement is
+``{"boot":"…","ranges":[[870,881]]}``.
 
 MicroPython 1.23 and 1.25 accept truncated JSON, so every field is checked after parsing.
 """
@@ -21,9 +23,11 @@ _HEX = "0123456789abcdef"
 
 
 class Envelope:
-    """One report. *boot* is 16 hex digits, *seq* counts from 1, *t* is seconds or None."""
+    """One report. *boot* is 16 hex digits, *seq* counts from 1, *t* is seconds or None, *late*:
+    made by an earlier start.
+    """
 
-    def __init__(self, boot, seq, t, tq, mono, kind, data):
+    def __init__(self, boot, seq, t, tq, mono, kind, data, late=False):
         self.boot = boot
         self.seq = seq
         self.t = t
@@ -31,6 +35,7 @@ class Envelope:
         self.mono = mono
         self.kind = kind
         self.data = data
+        self.late = late
 
 
 def _is_int(value, low, high):
@@ -101,7 +106,14 @@ def decode(payload: bytes) -> Envelope:
             found = value.get(field)
             raise ValueError("field %s: expected %s, found %r" % (field, expected, found))
     return Envelope(
-        value["boot"], value["seq"], value["t"], value["tq"], value["mono"], kind, value["data"]
+        value["boot"],
+        value["seq"],
+        value["t"],
+        value["tq"],
+        value["mono"],
+        kind,
+        value["data"],
+        value.get("late") is True,
     )
 
 

@@ -29,6 +29,7 @@ REASONS = {
     "bad_media": "a media report with a wrong or missing field, stored as it is",
     "bad_check": "a check report with a wrong or missing field, stored as it is",
     "bad_layers": "a layers report with a wrong or missing field, stored as it is",
+    "bad_health": "a health report with a wrong or missing field, stored as it is",
     "refused": "a message that the database refused",
     "queue_full": "a message that found the queue full; the device sends it again",
 }

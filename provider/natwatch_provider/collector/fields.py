@@ -94,6 +94,15 @@ class Fields:
     def number_or_none(self, field: str, most: float, expected: str) -> float | None:
         return None if self._data.get(field) is None else self.number(field, most, expected)
 
+    def signed_or_none(self, field: str, most: float) -> float | None:
+        value = self._data.get(field)
+        if value is None:
+            return None
+        good = is_number(abs(value) if isinstance(value, (int, float)) else value, most)
+        good = good and not isinstance(value, bool)
+        self.expect(field, good, f"null or a number from {-most:g} to {most:g}")
+        return float(value)
+
     def seconds(self, field: str, most: float = MAX_S) -> float:
         return self.number(field, most, "seconds from 0")
 

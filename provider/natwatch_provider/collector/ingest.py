@@ -84,6 +84,8 @@ def ingest(
 
 def _take_presence(device: Device, stream: Stream, one: Presence, outcome: Outcome) -> None:
     if one.online:
+        if one.unclean and one.boot != device.boot:
+            outcome.lines.append(_unclean(one))
         applied = device.born(one.boot, one.conn, one.version, one.interpreter)
         if applied:
             stream.saw_birth(one.received, one.mono)
@@ -93,6 +95,13 @@ def _take_presence(device: Device, stream: Stream, one: Presence, outcome: Outco
         outcome.dropped.append(("stale_state", one.device, ""))
 
 
+def _unclean(one: Presence) -> str:
+    line = f"{one.device}: it has started again without a clean end"
+    if one.last_boot is None:
+        return line
+    return f"{line}; of boot {one.last_boot} it had on disk what goes up to report {one.last_seq}"
+
+
 def _take_report(
     device: Device, stream: Stream, one: Report, rows: _Rows, outcome: Outcome
 ) -> None:
@@ -100,7 +109,7 @@ def _take_report(
     if not stream.add(one.seq):
         outcome.dropped.append(("duplicate", one.device, ""))
         return
-    device.reported(one.boot, boot_is_new)
+    device.reported(one.boot, boot_is_new and not one.late)
     stream.saw_report(one.received, one.mono)
     time, tq = _time_of(one, stream)
     rows.reports.append(

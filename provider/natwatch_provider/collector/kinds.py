@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from natwatch.diagnosis.boxes import STATES as STATES_OF_LAYERS
+from natwatch.wire.telemetry import TIME_QUALITIES
 
 from .fields import Fields
 
@@ -26,6 +27,7 @@ STATES_OF_REQUIREMENTS = ("met", "not met", "noted", "not measured")
 SENTENCE = 512  # characters; a line of advice or of a difference
 WORD = 32
 LONGEST_MS = 1e6
+AGES_S = 1e10  # of a machine's uptime, of a clock that is wrong
 MANY = 64  # kinds of keepalive, keys of a plan: more is no device
 OWNERS = ("firewall", "router", "carrier", "outer")  # of a box that keeps state
 BOXES = 16  # on one line, and stretches between them
@@ -250,6 +252,32 @@ def _layers(fields: Fields) -> None:
         after.expect("hi", after.seconds("hi") > lo, "more than lo")
 
 
+def _health(fields: Fields) -> None:
+    uptime = fields.object("uptime")
+    for name in ("process", "machine"):
+        uptime.number_or_none(name, AGES_S, "null or seconds from 0")
+    memory = fields.object("memory")
+    for name in ("rss", "peak"):
+        memory.count_or_none(name, 2**53)
+    fields.number_or_none("cpu_s", AGES_S, "null or seconds from 0")
+    fields.signed_or_none("temperature", 1000.0)
+    storage = fields.object_or_none("storage")
+    if storage is not None:
+        for name in ("free", "size"):
+            storage.count(name, 2**63)
+    fields.count_or_none("descriptors")
+    spool = fields.object("spool")
+    spool.count("waiting")
+    spool.count_or_none("bytes", 2**53)
+    clock = fields.object("clock")
+    clock.one_of("quality", TIME_QUALITIES)
+    clock.signed_or_none("offset", AGES_S)
+    clock.count("jumps")
+    for counters in (spool.object("dropped"), fields.object("counters")):
+        for name in counters.names(MANY):
+            counters.count(name, 2**53)
+
+
 def _hops(fields: Fields) -> None:
     fields.count("last", FARTHEST, fields.count("first", FARTHEST))
 
@@ -264,6 +292,7 @@ _CHECKS: dict[str, Callable[[Fields], None]] = {
     "media": _media,
     "check": _check,
     "layers": _layers,
+    "health": _health,
 }
 
 # Kinds of which only the latest report of a device matters; a lifetime has a table of its own.

@@ -22,7 +22,9 @@ class Message:
 
 @dataclass(frozen=True)
 class Presence:
-    """A birth (*online*) or a will. *version*, *interpreter* and *mono* are a birth's."""
+    """A birth (*online*) or a will; all behind *conn* is a birth's. *unclean*: the start before
+    did not end cleanly, None where nobody knows; *last_boot*, *last_seq*: what it had on disk.
+    """
 
     device: str
     received: float
@@ -32,11 +34,16 @@ class Presence:
     version: str = ""
     interpreter: str = ""
     mono: float = 0.0
+    unclean: bool | None = None
+    last_boot: str | None = None
+    last_seq: int = 0
 
 
 @dataclass(frozen=True)
 class Report:
-    """One envelope. *text* is its data as ASCII JSON, which is stored whatever it holds."""
+    """One envelope. *text* is its data as ASCII JSON, which is stored whatever it holds; *late*:
+    the device has started again since it was made.
+    """
 
     device: str
     received: float
@@ -48,6 +55,7 @@ class Report:
     kind: str
     data: dict[str, Any]
     text: str
+    late: bool = False
 
 
 def device_of(topic: str) -> str:
@@ -85,6 +93,10 @@ def _presence(device: str, message: Message) -> Presence:
     conn = fields.count("conn", 2**53)
     if not online:
         return Presence(device, message.received, False, str(boot), conn)
+    last = fields.object_or_none("last")
+    last_boot = value["last"].get("boot") if last is not None else None
+    if last is not None:
+        last.expect("boot", telemetry.valid_boot(last_boot), "16 lower-case hex digits")
     return Presence(
         device,
         message.received,
@@ -94,6 +106,9 @@ def _presence(device: str, message: Message) -> Presence:
         fields.text("version", 32),
         fields.text("interpreter", 32),
         fields.seconds("mono", 1e10),
+        fields.flag_or_none("unclean"),
+        last_boot,
+        0 if last is None else last.count("seq", 2**53),
     )
 
 
@@ -120,6 +135,7 @@ def _report(device: str, message: Message) -> Report:
         envelope.kind,
         envelope.data,
         text,
+        envelope.late,
     )
 
 

@@ -255,6 +255,43 @@ def _media(data: Row) -> list[Line]:
     return [("voice" if number == 0 else "", one) for number, one in enumerate(lines)]
 
 
+def _health(data: Row) -> list[Line]:
+    if not data:
+        return [("health", "not told")]
+    up, memory, clock, spool = data["uptime"], data["memory"], data["clock"], data["spool"]
+    lines = [f"runs for {_told(up.get('process'))}, machine for {_told(up.get('machine'))}"]
+    used = []
+    if memory.get("rss") is not None:
+        used.append(f"{memory['rss'] / 1e6:.1f} MB of memory")
+    if data.get("cpu_s") is not None:
+        used.append(f"{data['cpu_s']:.0f} s of processor")
+    if data.get("descriptors") is not None:
+        used.append(f"{data['descriptors']} descriptors")
+    if used:
+        lines.append(", ".join(used))
+    if data.get("temperature") is not None:
+        lines.append(f"{data['temperature']:.0f} °C")
+    if data.get("storage") is not None:
+        free, size = data["storage"]["free"], data["storage"]["size"]
+        lines.append(f"{free / 1e6:.0f} of {size / 1e6:.0f} MB of storage free")
+    if clock.get("offset") is None:
+        off = ""
+    else:
+        off = f", the system's is off by {clock['offset']:g} s"
+    lines.append(f"clock: {clock['quality']}{off}, set {clock['jumps']} times")
+    if spool["waiting"]:
+        lines.append(f"{spool['waiting']} reports waited")
+    errors = {name[7:]: n for name, n in data["counters"].items() if name.startswith("raised_")}
+    for words, counts in (("reports DROPPED", spool["dropped"]), ("INTERNAL ERRORS", errors)):
+        if counts:
+            lines.append(f"{words}: " + ", ".join(f"{one} {counts[one]}" for one in sorted(counts)))
+    return [("health" if number == 0 else "", one) for number, one in enumerate(lines)]
+
+
+def _told(seconds: float | None) -> str:
+    return "unknown" if seconds is None else age(0, seconds)
+
+
 # Kinds of report in the order of the page, with what each says.
 _SECTIONS = {
     "resident": _resident,
@@ -266,6 +303,7 @@ _SECTIONS = {
     "layers": _layers,
     "keepalives": _keepalives,
     "plan": _plan,
+    "health": _health,
 }
 
 

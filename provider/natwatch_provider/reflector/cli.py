@@ -71,7 +71,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="natwatch-reflector",
         description="The far end of natwatch's probes, on 3478, 3479, 5060 and 8000-10000 (UDP),"
         " or on the ports that the operator's profile names.",
-        usage="%(prog)s --address A --address B --key-file F [--profile P] [--processes N]",
+        usage="%(prog)s --address A --address B --key-file F [--profile P] [--processes N]"
+        " [--no-amplification]",
         epilog="Counters are logged as JSON on SIGUSR1 and at the end. Exit code 0: stopped;"
         " 1: a port or an address cannot be had, or one of the processes died;"
         " 2: wrong arguments or key file.",
@@ -91,6 +92,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=_processes, default=1, metavar="N",
         help="share the work among N processes, by the source address of what comes (default 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-amplification", action="store_true",
+        help="give strangers no answer that is longer than their request: short requests, as"
+        " RFC 5780's usual clients send, have none then",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if len(set(options.address)) != 2 or len(options.address) != 2:
@@ -118,7 +124,10 @@ def main(arguments: list[str] | None = None) -> int:
     secret, boot_id = os.urandom(32), os.urandom(8)
 
     def build(siblings: Siblings | None = None) -> Reflector:
-        return Reflector(layout, master, secret, boot_id, wall, siblings=siblings)
+        return Reflector(
+            layout, master, secret, boot_id, wall,
+            siblings=siblings, no_amplification=options.no_amplification,
+        )  # fmt: skip
 
     ready = f"ready on {first} and {second}, {len(layout.endpoints())} ports"
     if options.processes == 1:

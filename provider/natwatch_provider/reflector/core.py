@@ -20,7 +20,7 @@ from natwatch_provider.reflector.layout import Arrival, Datagram, Endpoint, Layo
 from natwatch_provider.reflector.limits import Limits
 from natwatch_provider.reflector.nonce import GOOD, Nonces
 
-_EXTENSION = (stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH, stun.FORWARD)
+_EXTENSION = {stun.HOLD, stun.CONTROL, stun.AUDIT, stun.CANCEL, stun.FETCH, stun.FORWARD}
 _NEW_TOOTH = {stun.STALE_NONCE: "stale_nonce", stun.WRONG_ADDRESS: "wrong_address"}
 _SOURCES = (0, stun.CHANGE_PORT, stun.ANY_PORT)  # each with CHANGE_IP or without
 
@@ -30,18 +30,21 @@ class Reflector:
 
     *master* is the reflector master key, *secret* and *boot_id* (8 bytes) are drawn at start,
     *wall* returns milliseconds since 1970, *draw*(n) a random number below n. *siblings* are the
-    other processes behind the same ports, if there are any.
+    other processes behind the same ports, if there are any. *no_amplification*: a stranger gets no
+    answer that is longer than the request, unless a device proved that address lately.
     """
 
     def __init__(
         self, layout: Layout, master: bytes, secret: bytes, boot_id: bytes,
         wall: Callable[[], int], *,
         siblings: Siblings | None = None, draw: Callable[[int], int] = secrets.randbelow,
+        no_amplification: bool = False,
     ) -> None:  # fmt: skip
         self.counters: Counter[str] = Counter()
         self._layout = layout
         self._wall = wall
         self._draw = draw
+        self._no_amplification = no_amplification
         self._nonces = Nonces(secret)
         self._holds = Holds()
         self._limits = Limits()
@@ -75,7 +78,7 @@ class Reflector:
             counter, replies = self._collect(data, arrival)
             self.counters[counter or error.counter] += 1
             return replies
-        if any(request.message.has(number) for number in _EXTENSION):
+        if not _EXTENSION.isdisjoint([number for number, _, _ in request.message.spans]):
             try:
                 return self._extension(request, arrival)
             except stun.StunError as error:
@@ -187,6 +190,9 @@ class Reflector:
             answer = answer._replace(data=request.wrap(answer.data))
             if len(answer.data) > len(data):
                 return "sip_short", []
+        elif self._no_amplification and len(answer.data) > len(data):
+            if not self._limits.is_proven(arrival.source[0], arrival.now):
+                return "plain_short", []
         return counter, [answer]
 
     def _extension(self, request: Request, arrival: Arrival) -> list[Datagram]:
@@ -198,16 +204,22 @@ class Reflector:
         tooth, control = message.has(stun.HOLD), message.has(stun.CONTROL)
         if tooth == control or message.cookie != stun.MAGIC_COOKIE or (control and request.outer):
             return self._drop("malformed_extension")
+        source, now = arrival.source, arrival.now
+        good = self._nonces.check(message.get(stun.NONCE, b""), source[0], now) == GOOD
+        if tooth and not good and not self._limits.unproven(now):
+            return self._drop("limited_unproven")
         who = self._authenticate(message)
         if who is None:
-            if not self._limits.stranger(arrival.source[0], arrival.now):
+            if not self._limits.intruder(arrival.source[0], arrival.now):
                 return self._drop("limited_prefix")
             self.counters["wrong_key"] += 1
             return self._refuse(message, arrival) if control else []
         name, key = who
-        if not self._limits.device(name, arrival.now):
+        if not self._limits.device(name, source[0], good, now):
             return self._drop("limited_device")
         if control:
+            if good:
+                self._limits.prove(source[0], name, now)
             return self._controls.receive(name, key, message, arrival)
         return self._tooth(name, key, request, arrival)
 

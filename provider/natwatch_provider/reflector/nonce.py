@@ -8,7 +8,6 @@ import base64
 import hmac
 import struct
 
-from natwatch.wire.ip import ip_bytes
 from natwatch.wire.stun import STALE_NONCE, WRONG_ADDRESS
 
 GOOD = 0  # the outcome UNSEEN means "nothing wrong" here: no hold was refused
@@ -44,4 +43,4 @@ class Nonces:
         return GOOD
 
     def _seal(self, seconds: bytes, address: str) -> bytes:
-        return hmac.digest(self._secret, seconds + ip_bytes(address), "sha256")[:8]
+        return hmac.digest(self._secret, seconds + address.encode(), "sha256")[:8]
