@@ -9,8 +9,10 @@ from world import ADDRESS, DEVICE, KEY
 
 from natwatch import config, port
 from natwatch.daemon import boxes, service
+from natwatch.daemon.clock import Clock
 from natwatch.daemon.link import Link
 from natwatch.daemon.spool import Spool
+from natwatch.daemon.supervision import Supervision
 from natwatch.port import classic, hops, kernel, network, upnp
 from natwatch.probes import gateway
 from tests.soak.far import WALL, Broker, Driver
@@ -66,6 +68,8 @@ class Loop:
     def remove(self, engine: Any) -> None:
         self.line.remove(engine)
 
+    drop = remove
+
     def turn(self, _most: int = 0) -> None:
         once = iter((False, True))
         self.line.run(self.line.now + _TURN, lambda: next(once))
@@ -112,6 +116,11 @@ class Evidence:
         self.done = True
 
 
+def raised(_supervision: Any, part: str, error: Exception, _now: int) -> None:
+    """What the daemon would live through ends the soak."""
+    raise AssertionError(f"{part} raised") from error
+
+
 @contextmanager
 def daemon(line: Line, broker: Broker, say: Callable[[str], None]) -> Iterator[Any]:
     """A Service with nothing but default settings, started."""
@@ -120,6 +129,8 @@ def daemon(line: Line, broker: Broker, say: Callable[[str], None]) -> Iterator[A
         (port, "now", lambda: line.now),
         (port, "wall", lambda: WALL + line.now / 1000),
         (port, "random", line.random),
+        (service, "Clock", lambda session: Clock(session, lambda: WALL + line.now / 1000)),
+        (Supervision, "raised", raised),
         (network, "gateway", lambda: _GATEWAY),
         (network, "local_address", lambda _to: _LOCAL),
         (network, "address_towards", lambda _to: _LOCAL),
@@ -127,7 +138,7 @@ def daemon(line: Line, broker: Broker, say: Callable[[str], None]) -> Iterator[A
         (kernel, "of_this_router", lambda _listing: None),
         (classic, "start", lambda *_asked: None),
         (boxes, "Evidence", Evidence),
-        (service, "Loop", lambda control: Loop(line, control)),
+        (service, "Loop", lambda control, _raised: Loop(line, control)),
     ]
     with ExitStack() as stack:
         for owner, name, instead in always:

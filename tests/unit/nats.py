@@ -69,8 +69,11 @@ class Nat:
             return address, inner
         if self.random_ports:
             return address, 1024 + self._draw(64512)
-        self.next_port += 1
-        return address, self.next_port
+        taken = [one.public for one in self.bindings.values()]
+        while True:
+            self.next_port = self.next_port + 1 if self.next_port < 65535 else 1024
+            if (address, self.next_port) not in taken:
+                return address, self.next_port
 
     def _make_room(self, now):
         living = [entry for entry in self.bindings.items() if entry[1].until > now]

@@ -325,13 +325,20 @@ class World:
                 self.flows.pop(port, None)
                 continue
             if key not in self.inner:
-                self._next_inner += 1
+                self._next_inner = self._unused_inner()
                 self.inner[key] = self._next_inner
                 self.flows[self._next_inner] = (engine, flow)
                 if hasattr(engine, "opened"):
                     engine.opened(flow, self._next_inner)
             self.sent += 1
             self._translate(self.inner[key], data, destination, *send[3:])
+
+    def _unused_inner(self):
+        number = self._next_inner
+        while True:
+            number = number + 1 if number < 60999 else 16384
+            if number not in self.flows:
+                return number
 
     def _translate(self, inner, data, destination, *ttl):
         source = self.nat.outbound(inner, destination, self.now, *ttl)
