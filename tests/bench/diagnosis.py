@@ -39,7 +39,7 @@ def jobs() -> list[Job]:
 
 def _ask(scenario: Scenario, interpreter: str, quick: bool) -> list[Row]:
     status, report, cost = ask(scenario, interpreter, *(["--quick"] if quick else []))
-    faults = scenario.wrong(status, report)
+    faults = scenario.wrong(status, report, quick)
     rtp = report["rtp"]
     if quick and cost.seconds > _MOST_QUICK:
         faults.append(f"{cost.seconds:.0f} s")
