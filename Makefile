@@ -10,7 +10,7 @@ WORKERS ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-cpython test-micropython lint bench-lifetime bench-diagnosis \
-	bench-layers bench-abuse fuzz soak clean
+	bench-layers bench-abuse fuzz soak chaos clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 20
@@ -61,6 +61,11 @@ fuzz: setup  ## a million bad inputs for each parser; FUZZ_INPUTS=, FUZZ_PARSERS
 soak: export SOAK_DAYS := $(SOAK_DAYS)
 soak: setup  ## a simulated month of one device on a bad line; SOAK_DAYS=31
 	@exec $(PYTHON) -m tests.soak
+
+chaos: export CHAOS_MINUTES := $(CHAOS_MINUTES)
+chaos: export CHAOS_SEED := $(CHAOS_SEED)
+chaos: setup  ## everything fails at random, then every report is looked for; CHAOS_MINUTES=7
+	@exec $(PYTHON) -m tests.bench.chaos
 
 clean:  ## remove .venv, .cache and everything built
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -18,6 +18,7 @@ baresip                             baresip-core
 kamailio                            kamailio
 dnsmasq                             dnsmasq-base
 miniupnpd                           miniupnpd-nftables
+/usr/lib/*/faketime/libfaketimeMT.so.1  libfaketime
 shellcheck                          shellcheck
 gpgv                                gpgv
 /usr/share/keyrings/debian-archive-keyring.gpg  debian-archive-keyring
