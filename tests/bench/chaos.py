@@ -246,9 +246,9 @@ class Chaos:
         for box in self.boxes:
             box.start()
         began = time.monotonic()
-        # One outage long enough to fill the small spools, and the large ones reflashed.
-        self._at(0.3 * seconds, partial(self._cut, "router", "provider", min(120, 0.3 * seconds)))
-        for share, box in ((0.65, self.boxes[0]), (0.75, self.boxes[2])):
+        # The large ones reflashed, and one outage that is long enough to fill the small spools.
+        self._at(0.5 * seconds, partial(self._cut, "router", "provider", min(120, 0.3 * seconds)))
+        for share, box in ((0.25, self.boxes[0]), (0.4, self.boxes[2])):
             self._at(share * seconds, partial(self._reflash, box))
         things = (
             (30, self._kill_agent), (12, self._kill_broker), (15, self._kill_collector),
@@ -487,9 +487,10 @@ def judge(chaos: Chaos) -> Row:
     """The comparison, as one row."""
     stored, reported = chaos.stored(), chaos.reported()
     row: Row = {"stored": len(stored), "written": 0, "dropped": 0, "lost": 0, "memory": 0}
+    row["kinds"] = dict(chaos.ask("SELECT kind, count(*) FROM report GROUP BY kind ORDER BY kind"))
     row["twice"] = sum(len(rows) - 1 for rows in stored.values()) + chaos.lifetimes_twice()
     row.update({"births": 0, "starts": 0, "taken": 0, "oldest": 0.0, "lines": []})
-    monos = {}
+    monos: dict[tuple[str, str, int], float] = {}
     for device, boot, seq, mono in chaos.ask("SELECT device, boot, seq, mono FROM report"):
         monos[(device, boot, seq)] = mono
     for box in chaos.boxes:
@@ -533,30 +534,25 @@ def _judge_starts(
                 )
         if start.ended is None:
             continue
-        known = sorted(seq for name, boot, seq in monos if (name, boot) == (box.name, start.boot))
-        # How old a report was, at the end of its start, at the least.
-        last = max((monos[(box.name, start.boot or "", seq)] for seq in known), default=None)
+        # A start's clock begins with it on MicroPython, on CPython it is the machine's.
         lived = start.ended - start.at
-        bound = _WINDOW
-        if start.failing is not None:
-            bound += start.ended - start.failing
-        if start.clean:
-            ages = []
-        elif last is None:
-            ages = [lived - _FIRST] if lived > _FIRST else []
-        else:
-            # A start's clock begins with it on MicroPython, on CPython it is the machine's.
-            now = start.ended if box.interpreter == "cpython" else lived
-            ages = [now - last] if lived > _FIRST else []
+        now = start.ended if box.interpreter == "cpython" else lived
+        age = {
+            seq: now - mono
+            for (name, boot, seq), mono in monos.items()
+            if (name, boot) == (box.name, start.boot)
+        }
+        bound = _WINDOW if start.failing is None else _WINDOW + start.ended - start.failing
+        ages = []
+        if lived > _FIRST and not start.clean:
+            ages.append(min(age.values(), default=lived - _FIRST))
         holes = 0
-        for before, after in itertools.pairwise([0, *known]):
-            if after - before > 1:
-                now = start.ended if box.interpreter == "cpython" else lived
-                age = now - monos[(box.name, start.boot or "", after)]
-                if start.clean or age > bound:
-                    holes += after - before - 1
-                else:
-                    row["memory"] += after - before - 1
+        for before, after in itertools.pairwise([0, *sorted(age)]):
+            # What is missing before a known report is older than that one.
+            if start.clean or age[after] > bound:
+                holes += after - before - 1
+            else:
+                row["memory"] += after - before - 1
         if start.failing is None:
             row["oldest"] = max([row["oldest"], *ages])
         for age in ages:
@@ -610,7 +606,8 @@ def show(row: Row) -> int:
         [[row[name] for name in ("stored", "written", "dropped", "taken", "memory", "lost",
                                  "twice")]],
     )  # fmt: skip
-    print(f"\nbirths as their files say: {row['births']} heard of {row['starts']} starts")
+    print("\nstored: " + ", ".join(f"{count} {kind}" for kind, count in row["kinds"].items()))
+    print(f"births as their files say: {row['births']} heard of {row['starts']} starts")
     print(f"longest time before a kill of which nothing is known: {row['oldest']:.1f} s", end="")
     print(f" (at most {_WINDOW})")
     if _FAKETIME is None:
