@@ -15,7 +15,6 @@ Exit status 1 if either is not 0, a stored report differs from the written one, 
 another end of the start before than its files show, or a program ended by itself.
 """
 
-import glob
 import heapq
 import itertools
 import json
@@ -35,162 +34,19 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from natwatch.daemon import record
 from natwatch_provisioning.authority import Authority
+from tests.bench.boxes import FAKETIME, FLUSH, Box, fill, free, small_disk
 from tests.bench.jobs import Job, Row, run, table
 from tests.lab import HOME, Lab
 from tests.lab.lab import LabError
-from tests.lab.stage import INTERPRETERS, SERVICE_PORT, Stage, stop
+from tests.lab.stage import SERVICE_PORT, Stage
 from tests.lab.topology import BROKER
 
-_FLUSH = 2  # s, the batching window of the agents
-_WINDOW = _FLUSH + 1 + 1 + 5  # s: with a turn, a second between two reports, and a busy machine
+_WINDOW = FLUSH + 1 + 1 + 5  # s: with a turn, a second between two reports, and a busy machine
 _FIRST = 10  # s after its start an agent tells of its health, and every second from then on
 _TIMERS = (5, 10)  # s, of the NAT
 _QUIET = 150  # s, at most, until the spools are empty
-_FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
 _CLOCKS = ("+1d", "-1d", "-56y")  # the last one is 1970, where no certificate is valid yet
-_WATCH = [[kind, state] for kind in ("udp/sip", "udp/stun") for state in ("replied", "stream")]
-
-Name = tuple[str, int]  # boot, seq
-
-
-class Start:
-    """One start of a box, times of time.monotonic(); *expected*: what its birth has to say."""
-
-    def __init__(self, expected: dict[str, Any]) -> None:
-        self.at = time.monotonic()
-        self.expected = expected
-        self.boot: str | None = None
-        self.ended: float | None = None
-        self.clean = False
-        self.failing: float | None = None  # since when it could not write, to its very end
-
-
-class Box:
-    """A device: its spool on a tmpfs of its own, and all that was ever seen in it."""
-
-    def __init__(self, stage: Stage, name: str, interpreter: str, size: int) -> None:
-        self.name = name
-        self.interpreter = interpreter
-        self.mount = _small_disk(stage.folder / f"disk-{name}", 4 * size)
-        self.folder = self.mount / "spool"
-        self.clock = stage.folder / f"{name}.clock"
-        self.clock.write_text("+0")
-        self.process: subprocess.Popen[Any] | None = None
-        self.starts: list[Start] = []
-        self.written: dict[Name, tuple[str, bytes]] = {}  # kind, payload
-        self.taken: set[Name] = set()  # with the flash
-        self.dropped_before: Counter[str] = Counter()
-        self._filled: float | None = None  # when the disk was
-        self._stage = stage
-        self._seen: dict[Path, tuple[int, list[Any]]] = {}
-        self._log_at = 0
-        spool = {"path": str(self.folder), "bytes": size, "flush_s": _FLUSH, "bytes_per_day": 0}
-        self._config = stage.configure(name, spool=spool, watch=_WATCH, health_every_s=1)
-
-    @property
-    def alive(self) -> bool:
-        return self.process is not None
-
-    def start(self) -> None:
-        if self.process is not None:
-            return
-        state = self.look()
-        expected: dict[str, Any] = {"unclean": False, "last": None}
-        if state is not None:
-            expected["unclean"] = not state["closed"]
-            expected["last"] = {"boot": state["boot"], "seq": state["seq"]}
-        self._log_at = len(self._stage.log(self.name)) if self.starts else 0
-        argv = [*INTERPRETERS[self.interpreter], "-m", "natwatch"]
-        argv += ["run", "--config", str(self._config)]
-        if _FAKETIME is not None:
-            settings = (
-                *(f"LD_PRELOAD={_FAKETIME}", f"FAKETIME_TIMESTAMP_FILE={self.clock}"),
-                *("FAKETIME_NO_CACHE=1", "DONT_FAKE_MONOTONIC=1"),
-            )
-            argv = ["env", *settings, *argv]
-        self.starts.append(Start(expected))
-        self.process = self._stage.spawn(self.name, "phone", argv)
-
-    def end(self, clean: bool = False) -> str | None:
-        """Kill -9, or a polite end; what is wrong with how it ended."""
-        process, self.process = self.process, None
-        if process is None:
-            return None
-        fault = None
-        if process.poll() is not None:
-            fault = f"{self.name} ended by itself, status {process.returncode}"
-        elif clean:
-            try:
-                status = stop(process)
-                fault = f"{self.name}: status {status} of a clean end" if status else None
-            except subprocess.TimeoutExpired:
-                process.kill()
-                fault = f"{self.name} did not end within 20 s of SIGINT"
-        process.kill()
-        process.wait()
-        start = self.starts[-1]
-        start.ended = time.monotonic()
-        start.failing = self._filled if self._fails() else None
-        state = self.look()
-        if state is not None and state["boot"] not in {one.boot for one in self.starts[:-1]}:
-            start.boot = state["boot"]
-            start.clean = state["closed"]
-        return fault
-
-    def look(self) -> dict[str, Any] | None:
-        """Note what stands in the files; their last state, its seq as a start will tell it."""
-        state, highest = None, {}
-        files = {}
-        for path in sorted(self.folder.glob("*.spool")):
-            try:
-                if self._seen.get(path, (-1, []))[0] != path.stat().st_size:
-                    data = path.read_bytes()
-                    found = [(kind, body) for kind, _, _, body in record.records(data)]
-                    self._seen[path] = len(data), found
-            except FileNotFoundError:
-                continue  # the agent has just let go of it
-            files[path] = self._seen[path]
-        self._seen = files
-        for _, found in files.values():
-            for kind, body in found:
-                if kind == record.STATE:
-                    state = record.read_state(body)
-                elif kind == record.REPORT:
-                    boot, _, seq, name, _, payload = record.read_report(body)
-                    self.written.setdefault((boot, seq), (name, payload))
-                    highest[boot] = max(seq, highest.get(boot, 0))
-        if state is not None:
-            state["seq"] = max(state["seq"], highest.get(state["boot"], 0))
-        return state
-
-    def reflash(self) -> None:
-        """Ended already: another flash, and all that was in the old one is gone with it."""
-        state = self.look()
-        self.dropped_before.update(state["dropped"] if state else {})
-        self.taken |= set(self.written)
-        for path in self.folder.glob("*.spool"):
-            path.unlink()
-        self._seen = {}
-
-    def be_quiet(self) -> None:
-        config = json.loads(self._config.read_text())
-        config["health_every_s"] = 600
-        self._config.write_text(json.dumps(config))
-
-    def fill(self) -> None:
-        if not self._fails():
-            self._filled = time.monotonic()
-        _fill(self.mount)
-
-    def free(self) -> None:
-        _free(self.mount)
-
-    def _fails(self) -> bool:
-        """Whether this start said that it cannot write, and not yet that it can again."""
-        said = self._stage.log(self.name)[self._log_at :]
-        return said.rfind("the folder cannot be used") > said.rfind("spool: written again")
 
 
 class Births:
@@ -225,7 +81,7 @@ class Chaos:
         self.stage = Stage(lab)
         self.counts: Counter[str] = Counter()
         self.faults: list[str] = []
-        self.database = _small_disk(lab.scratch / "disk-database", 1 << 26)
+        self.database = small_disk(lab.scratch / "disk-database", 1 << 26)
         self.stage.database = f"sqlite:///{self.database}/natwatch.db"
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -253,7 +109,7 @@ class Chaos:
         things = (
             (30, self._kill_agent), (12, self._kill_broker), (15, self._kill_collector),
             (12, self._cut_some_link), (8, self._restart_nat), (10, self._fill_some_disk),
-            (6, self._change_timers), (8 if _FAKETIME else 0, self._set_some_clock),
+            (6, self._change_timers), (8 if FAKETIME else 0, self._set_some_clock),
         )  # fmt: skip
         weights = [weight for weight, _ in things]
         next_at = began + 15
@@ -415,7 +271,7 @@ class Chaos:
         self._full.add(name)
         self.counts["full"] += 1
         if box is None:
-            _fill(self.database)
+            fill(self.database)
         else:
             box.fill()
         self._at(pause, partial(self._free, box, name))
@@ -423,7 +279,7 @@ class Chaos:
     def _free(self, box: Box | None, name: str) -> None:
         self._full.discard(name)
         if box is None:
-            _free(self.database)
+            free(self.database)
         else:
             box.free()
 
@@ -432,25 +288,6 @@ class Chaos:
         self.counts["clock"] += 1
         box.clock.write_text(self.draw.choice(_CLOCKS))
         self._at(self._pause(5, 20, 40), partial(box.clock.write_text, "+0"))
-
-
-def _small_disk(folder: Path, size: int) -> Path:
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
-    return folder
-
-
-def _fill(disk: Path) -> None:
-    with open(disk / "filler", "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-
-
-def _free(disk: Path) -> None:
-    (disk / "filler").unlink(missing_ok=True)
 
 
 # What came of it
@@ -488,6 +325,10 @@ def judge(chaos: Chaos) -> Row:
     stored, reported = chaos.stored(), chaos.reported()
     row: Row = {"stored": len(stored), "written": 0, "dropped": 0, "lost": 0, "memory": 0}
     row["kinds"] = dict(chaos.ask("SELECT kind, count(*) FROM report GROUP BY kind ORDER BY kind"))
+    jumps: dict[str, int] = {}
+    for boot, data in chaos.ask("SELECT boot, data FROM report WHERE kind = 'health'"):
+        jumps[boot] = max(jumps.get(boot, 0), json.loads(data)["clock"]["jumps"])
+    row["jumps"] = sum(jumps.values())
     row["twice"] = sum(len(rows) - 1 for rows in stored.values()) + chaos.lifetimes_twice()
     row.update({"births": 0, "starts": 0, "taken": 0, "oldest": 0.0, "lines": []})
     monos: dict[tuple[str, str, int], float] = {}
@@ -607,10 +448,11 @@ def show(row: Row) -> int:
                                  "twice")]],
     )  # fmt: skip
     print("\nstored: " + ", ".join(f"{count} {kind}" for kind, count in row["kinds"].items()))
+    print(f"jumps of their clocks that the devices told: {row['jumps']}")
     print(f"births as their files say: {row['births']} heard of {row['starts']} starts")
     print(f"longest time before a kill of which nothing is known: {row['oldest']:.1f} s", end="")
     print(f" (at most {_WINDOW})")
-    if _FAKETIME is None:
+    if FAKETIME is None:
         print("no clock was set: libfaketime is missing")
     for line in [*row["lines"], *(f"not as promised: {fault}" for fault in row["faults"])]:
         print(line)
