@@ -152,7 +152,7 @@ class Line:
 def _sealed(request: bytes, klass: int, body: bytes) -> bytes:
     """*body*, attributes of any kind, as a message of the reflector about *request*."""
     asked = None
-    if b"\r\nNatwatch: " in request:
+    if sip.looks_like(request) and b"\r\nNatwatch: " in request:
         asked = sip.parse(request)
     inner = request if asked is None else asked.payload() or b""
     txid = inner[8:20] if len(inner) >= 20 else TXID
