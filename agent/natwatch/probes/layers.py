@@ -38,8 +38,8 @@ _ATTEMPTS = 2
 _SHARE = 4  # refreshes in the line's lifetime: two may be lost
 _SLOWEST = 20000  # ms between two refreshes
 # A hop where nothing died may be a plain router, or a box with a longer timer than those found: it
-# is asked for so long, since three of four home gateways forget within 180 s (Haetoenen, IMC 2010:
-# medians 90 to 181 s), and as long as the longest that was found.
+# is asked for so long, just above the timers that are usual (medians of home gateways 90 to 181 s,
+# Haetoenen, IMC 2010; Linux 120 and 180 s), and as long as the longest that was found.
 _PATIENCE = 185000  # ms
 _NEARLY = 0.95
 _CONTRADICTION = "answers contradict each other"
